@@ -1,0 +1,1 @@
+"""What every floor stands on: seeds, settings, plug-ins, run folders, errors."""

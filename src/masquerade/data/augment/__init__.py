@@ -1,0 +1,1 @@
+"""Batched augmentation: parameters drawn on the CPU, pixels moved on the device."""

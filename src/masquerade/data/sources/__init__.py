@@ -1,0 +1,1 @@
+"""Image sources, one file each; the file's name is the name of the source."""

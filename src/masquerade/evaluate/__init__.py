@@ -1,0 +1,1 @@
+"""Protocols that measure an encoder, one file each."""

@@ -1,0 +1,1 @@
+"""Who hides what, one file each; the file's name is the name of the masker."""

@@ -1,0 +1,1 @@
+"""Which branches meet and how they are compared, one file each."""
