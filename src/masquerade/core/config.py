@@ -105,7 +105,7 @@ class Plug(Settings):
             value = cls.shorthand(value)
         if isinstance(value, dict):
             rest = {k: v for k, v in value.items() if k != "kind"}
-            if "Config" != cls.__name__ and "kind" in value:
+            if cls.__name__ != "Config" and "kind" in value:
                 return cls.called(value["kind"]).model_validate(rest)
             value = rest
         return handler(value)
@@ -175,7 +175,9 @@ def sentences(cls: type[Settings], tree: Any, error: ValidationError) -> list[st
     """One sentence per mistake, with the nearest known name where a key is unknown."""
     lines = []
     for item in error.errors(include_url=False):
-        place = tuple(p for p in item["loc"] if not (isinstance(p, str) and p.startswith("function")))
+        place = tuple(
+            p for p in item["loc"] if not (isinstance(p, str) and p.startswith("function"))
+        )
         where = ".".join(str(p) for p in place)
         if item["type"] == "extra_forbidden":
             lines.append(unknown(owner(cls, tree, place[:-1]), str(place[-1]), place))
@@ -209,7 +211,13 @@ def owner(cls: type[Settings], tree: Any, place: Sequence[int | str]) -> type[Se
     candidates = settings_in(field.annotation) if field else []
     if rest and isinstance(rest[0], int) and isinstance(value, list | tuple):
         value, rest = value[rest[0]], rest[1:]
-    elif rest and isinstance(value, dict) and rest[0] in value and field and is_table(field.annotation):
+    elif (
+        rest
+        and isinstance(value, dict)
+        and rest[0] in value
+        and field
+        and is_table(field.annotation)
+    ):
         value, rest = value[rest[0]], rest[1:]
     for candidate in candidates:
         if candidate.__name__ == (rest[0] if rest else None):

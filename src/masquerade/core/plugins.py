@@ -24,7 +24,7 @@ class Plugin(NamedTuple):
 
 
 def names(family: str) -> list[str]:
-    """The modules in the folder of a family (`masquerade.maskers`), without `base` and `_private`."""
+    """The modules in a family's folder (`masquerade.maskers`), without `base` and `_private`."""
     files = sorted(folder(family).glob("*.py"))
     return [f.stem for f in files if f.stem != "base" and not f.stem.startswith("_")]
 

@@ -1,0 +1,1 @@
+"""Optimizers, one file each; the file's name is what the settings say."""

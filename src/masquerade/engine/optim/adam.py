@@ -1,0 +1,22 @@
+"""Adam; its decay is L2 in the gradient."""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from masquerade.engine.optim.base import OptimizerConfig
+
+
+class Config(OptimizerConfig):
+    """Settings of Adam.
+
+    Attributes:
+        betas: Memory of the mean and of the square of the gradient.
+    """
+
+    lr: float = Field(0.001, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups, betas=self.betas)

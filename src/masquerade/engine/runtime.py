@@ -1,0 +1,164 @@
+"""Where and how a task runs: device, precision, threads, processes. The only file with Fabric."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from pydantic import Field
+
+from masquerade.core.config import Settings
+
+
+class Runtime(Settings):
+    """Settings of the machine.
+
+    Attributes:
+        accelerator: `auto` takes a GPU where there is one.
+        devices: Processes, each with a device of its own (on a CPU: a share of the cores).
+        precision: `bf16` runs convolutions and products in bfloat16 while weights, losses and
+            penalties stay in float32; `auto` chooses it where the hardware has it.
+        threads: Compute threads of one process, 0 = the cores this process may use, shared
+            among the processes. Stored with a run: other counts may round differently.
+    """
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1)
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    threads: int = Field(0, ge=0)
+
+    def resolved(self) -> "Runtime":
+        """The same with every `auto` decided on this machine."""
+        device = self.device()
+        if self.accelerator == "cuda" and device.type != "cuda":
+            raise ValueError("runtime.accelerator=cuda, but PyTorch sees no CUDA GPU here")
+        return self.replace(
+            accelerator=device.type,
+            precision=("bf16" if fast_bf16(device) else "float32")
+            if self.precision == "auto"
+            else self.precision,
+            threads=self.threads or max(1, cores() // self.devices),
+        )
+
+    def device(self) -> torch.device:
+        """The kind of device that would be used."""
+        gpu = self.accelerator != "cpu" and torch.cuda.is_available()
+        return torch.device("cuda" if gpu else "cpu")
+
+    def said(self) -> str:
+        """One line for the user; call it on resolved settings."""
+        name = torch.cuda.get_device_name() if self.accelerator == "cuda" else processor()
+        places = f"{self.devices} x " if self.devices > 1 else ""
+        count = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
+        return f"{places}{name}, {count}, {self.precision}"
+
+    def fabric(self, two_players: bool = False) -> Fabric:
+        """The launcher and wrapper for these (resolved) settings."""
+        torch.set_num_threads(self.threads)
+        strategy: Any = "auto"
+        if self.devices > 1:
+            strategy = DDPStrategy(start_method="spawn", find_unused_parameters=two_players)
+        return Fabric(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            strategy=strategy,
+            precision="bf16-mixed" if self.precision == "bf16" else "32-true",
+        )
+
+    def autocast(self) -> torch.autocast:
+        """The precision context for passes outside the training loop."""
+        return torch.autocast(
+            self.device().type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
+        )
+
+
+def launched(runtime: Runtime, work: Callable[..., Any], *values: Any, two_players: bool) -> Any:
+    """Run `work(fabric, *values)` in every process; returns what rank 0 returned."""
+    fabric = runtime.fabric(two_players)
+    if runtime.devices > 1:
+        return fabric.launch(work, *values)
+    return work(fabric, *values)
+
+
+def cores() -> int:
+    """Cores this process may use: affinity and cgroup quota, not what the machine has."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.exists():
+        limit, period = quota.read_text().split()[:2]
+        if limit != "max":
+            available = min(available or 1, max(1, int(limit) // int(period)))
+    return max(1, available or 1)
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed natively there, and so faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.backends.mkldnn.is_available() and bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported() and native_bf16()
+    )
+
+
+def native_bf16() -> bool:
+    """Whether the CPU has bfloat16 instructions of its own (AVX-512 BF16 or AMX, or ARM's)."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return False
+    flags = next(
+        (row for row in info.read_text().splitlines() if row.startswith(("flags", "Features"))), ""
+    )
+    return any(flag in flags.split() for flag in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def processor() -> str:
+    """The name of the CPU."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for row in info.read_text().splitlines():
+            if row.startswith("model name"):
+                return row.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def environment(runtime: Runtime) -> dict[str, Any]:
+    """What a result depends on besides its settings: versions, machine, threads, commit."""
+    import numpy
+    import timm
+    import torchvision
+
+    from masquerade import __version__
+
+    return {
+        "masquerade": __version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "device": runtime.said(),
+        "cores": cores(),
+        "runtime": runtime.tree(),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the source tree this runs from, None when installed."""
+    here = Path(__file__).resolve().parent
+    try:
+        out = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    return out.stdout.strip() or None
