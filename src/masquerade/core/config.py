@@ -7,6 +7,7 @@ the command line or in JSON a name (`objective=simclr`) or a table with `kind`.
 import json
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any, ClassVar, Self, get_args
 
 from pydantic import (
@@ -76,14 +77,16 @@ class Plug(Settings):
 
     Attributes:
         family: The package whose modules may stand here, as `masquerade.maskers`.
+        noun: What one of them is called in messages.
     """
 
     family: ClassVar[str] = ""
+    noun: ClassVar[str] = "plug-in"
 
     @classmethod
     def called(cls, name: str) -> type[Self]:
         """The `Config` class of a module of this family; raises `ValueError` for any other name."""
-        found = getattr(plugins.module(cls.family, name), "Config", None)
+        found = getattr(plugins.module(cls.family, name, cls.noun), "Config", None)
         if not (isinstance(found, type) and issubclass(found, cls)):
             raise ValueError(f"{name} has no Config that is a {cls.__name__}")
         return found
@@ -135,7 +138,7 @@ def assign(tree: Any, keys: Sequence[str], value: Any) -> None:
     A bare plug-in name on the way becomes a table of that `kind`; an index may name the place
     just after the end of a list.
     """
-    for key, below in zip(keys[:-1], keys[1:], strict=True):
+    for key, below in pairwise(keys):
         if isinstance(tree, list):
             tree[position(tree, key)] = deep = opened(tree[position(tree, key)])
         else:
@@ -183,7 +186,8 @@ def sentences(cls: type[Settings], tree: Any, error: ValidationError) -> list[st
             lines.append(unknown(owner(cls, tree, place[:-1]), str(place[-1]), place))
         else:
             came = item["input"]
-            shown = f", got {came!r}" if isinstance(came, str | int | float | bool | None) else ""
+            plain = isinstance(came, str | int | float | bool | None)
+            shown = f", got {came!r}" if plain and item["type"] != "value_error" else ""
             text = item["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {text[:1].lower()}{text[1:]}{shown}" if where else text)
     return lines
@@ -209,19 +213,9 @@ def owner(cls: type[Settings], tree: Any, place: Sequence[int | str]) -> type[Se
     value = tree.get(key) if isinstance(tree, dict) else getattr(tree, str(key), None)
     field = model.model_fields.get(str(key))
     candidates = settings_in(field.annotation) if field else []
-    if rest and isinstance(rest[0], int) and isinstance(value, list | tuple):
+    table = isinstance(value, dict) and is_table(field.annotation if field else None)
+    if value is not None and rest and (table or isinstance(value, list | tuple)):
         value, rest = value[rest[0]], rest[1:]
-    elif (
-        rest
-        and isinstance(value, dict)
-        and rest[0] in value
-        and field
-        and is_table(field.annotation)
-    ):
-        value, rest = value[rest[0]], rest[1:]
-    for candidate in candidates:
-        if candidate.__name__ == (rest[0] if rest else None):
-            return owner(candidate, value, rest[1:])
     return owner(candidates[0], value, rest) if candidates else model
 
 

@@ -36,8 +36,8 @@ def listed(family: str, extra: tuple[str, ...] = ()) -> list[Plugin]:
     return ours + theirs
 
 
-def module(family: str, name: str) -> ModuleType:
-    """The module a name stands for.
+def module(family: str, name: str, noun: str) -> ModuleType:
+    """The module a name stands for; `noun` is what the family is called in messages.
 
     Raises:
         ValueError: There is no such module; the text names the nearest one.
@@ -48,8 +48,7 @@ def module(family: str, name: str) -> ModuleType:
         known = names(family)
         near = get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        kind = family.rpartition(".")[2]
-        raise ValueError(f"no {kind} is called {name!r}.{hint} There are: {', '.join(known)}")
+        raise ValueError(f"no {noun} is called {name!r}.{hint} There are: {', '.join(known)}")
     return importlib.import_module(f"{family}.{name}")
 
 

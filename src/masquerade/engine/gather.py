@@ -1,4 +1,4 @@
-"""Tensors of all processes joined, with gradients, so that a loss may be written for the whole batch."""
+"""Rows of all processes joined, with gradients: a loss may be written for the whole batch."""
 
 import torch
 import torch.distributed as dist
@@ -33,7 +33,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: object, grad: Tensor) -> Tensor:  # type: ignore[override]  # one gradient
+    def backward(ctx: object, grad: Tensor) -> Tensor:
         total = grad.contiguous().clone()
         dist.all_reduce(total)
         return total.chunk(world())[rank()]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from pydantic import Field
 
 from masquerade.core.config import Settings
@@ -99,10 +99,8 @@ def cores() -> int:
 def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 is computed natively there, and so faster than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.backends.mkldnn.is_available() and bool(
-        torch.ops.mkldnn._is_mkldnn_bf16_supported() and native_bf16()
-    )
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return native_bf16()
 
 
 def native_bf16() -> bool:

@@ -102,8 +102,8 @@ class Task(nn.Module, ABC):
 
     def before_step(self, progress: Progress) -> None:
         """Runs before the first round of a step."""
-        return None
+        return
 
     def after_step(self, progress: Progress) -> None:
         """Runs after the last round of a step."""
-        return None
+        return

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from masquerade.engine.optim.base import OptimizerConfig
+from masquerade.engine.optimizers.base import OptimizerConfig
 
 
 class Config(OptimizerConfig):

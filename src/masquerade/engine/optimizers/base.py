@@ -21,7 +21,8 @@ class OptimizerConfig(Plug):
         schedule: How the rate moves.
     """
 
-    family: ClassVar[str] = "masquerade.engine.optim"
+    family: ClassVar[str] = "masquerade.engine.optimizers"
+    noun: ClassVar[str] = "optimizer"
     lr: float = Field(0.1, gt=0)
     decay: float = Field(0.0, ge=0)
     decay_all: bool = False

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from masquerade.engine.optim.base import OptimizerConfig
+from masquerade.engine.optimizers.base import OptimizerConfig
 
 
 class Lars(torch.optim.SGD):
@@ -42,7 +42,7 @@ class Lars(torch.optim.SGD):
                 if p.grad is not None and p.ndim != 1:
                     self._scale(p, p.grad, group["weight_decay"], group["lr"])
             group["weight_decay"] = 0.0
-        loss = super().step(closure) if closure else super().step()
+        loss: float | None = super().step(closure) if closure else super().step()
         for group, decay in zip(self.param_groups, decays, strict=True):
             group["weight_decay"] = decay
         return loss

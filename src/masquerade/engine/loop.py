@@ -1,0 +1,215 @@
+"""The training loop: for each round, freeze the others, forward, backward, step."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from masquerade.core.errors import Interrupted
+from masquerade.core.rundir import RunDir
+from masquerade.core.seed import Seed
+from masquerade.engine.checkpoint import Checkpoints, State, load
+from masquerade.engine.clock import Clock
+from masquerade.engine.meter import Meter
+from masquerade.engine.optimizers.base import OptimizerConfig
+from masquerade.engine.task import Carry, Progress, Task
+
+BatchAt = Callable[[int, Clock], Any]
+Watch = Callable[[Progress, Carry, Meter], dict[str, float]]
+
+
+class Plan(NamedTuple):
+    """How long and how a task is trained.
+
+    Attributes:
+        steps: Steps in all.
+        epoch_steps: Steps of one epoch.
+        batch: Images of one step, over all processes; only for the speed that is shown.
+        optimizers: One for each player.
+        log_every: Steps between two lines of metrics.jsonl.
+        checkpoint_seconds: The least time between two checkpoints.
+        quiet: Show nothing.
+    """
+
+    steps: int
+    epoch_steps: int
+    batch: int
+    optimizers: dict[str, OptimizerConfig]
+    log_every: int = 10
+    checkpoint_seconds: float = 20.0
+    quiet: bool = False
+
+
+def train(
+    fabric: Fabric,
+    task: Task,
+    batch_at: BatchAt,
+    plan: Plan,
+    seed: Seed,
+    run: RunDir,
+    watch: Watch | None = None,
+) -> None:
+    """Train a task to its last step, from its run's checkpoint if there is one.
+
+    Args:
+        fabric: From `Runtime.fabric`, launched.
+        task: What is trained; its weights are those of step 0 unless a checkpoint says otherwise.
+        batch_at: The batch of a step, a function of the step alone; it moves the clock to
+            "data" and "augmentation" itself.
+        plan: Steps, optimizers, intervals.
+        seed: The run's seed.
+        run: Where metrics and checkpoints go.
+        watch: Called after every step with what the rounds carried; returns numbers to log.
+
+    Raises:
+        Diverged: A loss is not finite; nothing was stepped with it on a CPU.
+        Interrupted: Ctrl-C or SIGTERM came; a checkpoint of the last whole step is written.
+    """
+    players = task.players()
+    missing = set(players) - set(plan.optimizers)
+    if missing:
+        raise ValueError(f"no optimizer for {', '.join(sorted(missing))}")
+    state = load(run, fabric.device)
+    if state:
+        task.load_state_dict(state.task)
+    optimizers = {name: plan.optimizers[name].over(groups) for name, groups in players.items()}
+    model, *wrapped = fabric.setup(task, *optimizers.values(), _reapply_compile=False)
+    steppers = dict(zip(optimizers, wrapped, strict=True))
+    if state:
+        for name, inner in optimizers.items():
+            inner.load_state_dict(state.optimizers[name])
+
+    first = state.step if state else 0
+    clock = Clock(fabric.device)
+    saves = Checkpoints(run, plan.checkpoint_seconds)
+    start = Progress(first, plan.steps, plan.epoch_steps)
+
+    def save(step: int) -> None:
+        if fabric.is_global_zero:
+            inner = {name: o.state_dict() for name, o in optimizers.items()}
+            saves.save(State(step, task.state_dict(), inner))
+
+    with Meter(run, start, fabric.is_global_zero, plan.quiet) as meter, caught() as stop:
+        pace = Pace(plan, meter)
+        for step in range(first, plan.steps):
+            now = Progress(step, plan.steps, plan.epoch_steps)
+            rates = {
+                n: c.move(optimizers[n], now) for n, c in plan.optimizers.items() if n in players
+            }
+            carry = Carry(clock)
+            clock.step(step)
+            batch = batch_at(step, clock)
+            logs: dict[str, Tensor] = {}
+            clock.to("encoder")
+            task.before_step(now)
+            for together in task.rounds(now):
+                choose(players, together)
+                where = seed.fold("step", step, *together)
+                torch.manual_seed(where.fold("rank", fabric.global_rank).integer())
+                for name in together:
+                    steppers[name].zero_grad()
+                loss, terms = model(batch, together, where, now, carry)
+                logs |= terms
+                if fabric.device.type == "cpu" or step % 10 == 0:
+                    for name in together:
+                        value = terms.get(f"{name}/loss")
+                        if value is not None:
+                            meter.check(name, float(value), rates[name], now)
+                for part in [loss] if isinstance(loss, Tensor) else loss:
+                    fabric.backward(part)
+                clock.to("encoder")
+                for name in together:
+                    steppers[name].step()
+            choose(players, tuple(players))
+            task.after_step(now)
+            clock.to("watching")
+            values = watch(now, carry, meter) if watch else {}
+            if values or step % plan.log_every == 0 or step + 1 == plan.steps:
+                values |= {f"{n}/lr": r for n, r in rates.items()}
+                meter.write(now, {n: float(t) for n, t in logs.items()} | values)
+            clock.stop()
+            pace.after(now, clock, logs)
+            if stop.received:
+                save(step + 1)
+                raise Interrupted(
+                    f"stopped at step {step + 1} of {plan.steps}; the run is saved. "
+                    "Repeat the command to go on",
+                    stop.received,
+                )
+            if step + 1 == plan.steps or saves.due():
+                save(step + 1)
+        choose(players, tuple(players))
+
+
+class Pace:
+    """Says one honest line per epoch: the losses, the speed, and where the time went."""
+
+    def __init__(self, plan: Plan, meter: Meter) -> None:
+        self.plan = plan
+        self.meter = meter
+        self._seconds = 0.0
+        self._steps = 0
+
+    def after(self, now: Progress, clock: Clock, logs: dict[str, Tensor]) -> None:
+        """A step is over."""
+        self._steps += 1
+        done = now.step + 1
+        if self.meter.lead:
+            loss = logs.get("encoder/loss")
+            text = f"loss {float(loss):.3f}" if loss is not None and done % 5 == 0 else ""
+            self.meter.display.move(done, now.steps, text)
+        if done % self.plan.epoch_steps and done != now.steps:
+            return
+        seconds = sum(clock.seconds.values())
+        timed = self._steps if not clock.cuda else max(1, self._steps // 20)
+        speed = timed * self.plan.batch / seconds if seconds else 0.0
+        shares = clock.shares()
+        self._steps = 0
+        numbers = "  ".join(f"{n} {float(v):.3f}" for n, v in logs.items() if n.endswith("loss"))
+        parts = ", ".join(f"{n} {s:.0%}" for n, s in shares.items() if s >= 0.0005)
+        self.meter.display.say(
+            f"epoch {now.epoch + 1}/{-(-now.steps // now.epoch_steps)}  {numbers}  "
+            f"{speed:.0f} images/s  time: {parts}"
+        )
+        self.meter.write(now, {f"time/{n}": s for n, s in shares.items()} | {"images_per_s": speed})
+
+
+def choose(players: dict[str, Any], together: tuple[str, ...]) -> None:
+    """Let the parameters of these players take gradients, and no others."""
+    for name, groups in players.items():
+        for group in groups:
+            for p in group.params:
+                p.requires_grad_(name in together)
+
+
+class Stop:
+    """Whether a signal asked to stop; 0 = none."""
+
+    def __init__(self) -> None:
+        self.received = 0
+
+
+@contextmanager
+def caught() -> Iterator[Stop]:
+    """Turns the first Ctrl-C or SIGTERM into a wish; the second acts as always."""
+    stop = Stop()
+    old: dict[signal.Signals, Any] = {}
+
+    def wish(number: int, frame: object) -> None:
+        stop.received = number
+        signal.signal(number, old[signal.Signals(number)])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            old[number] = signal.signal(number, wish)
+    except ValueError:  # not in the main thread: signals belong to whoever is
+        old.clear()
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
