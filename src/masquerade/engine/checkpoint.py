@@ -43,7 +43,11 @@ class Checkpoints:
         self.seconds = seconds
         self.spent = 0.0
         self._cost = 0.0
-        self._last = time.monotonic()
+        self._begun = self._last = time.monotonic()
+
+    def share(self) -> float:
+        """The share of the time since the beginning that writing took, in 0..1."""
+        return self.spent / max(time.monotonic() - self._begun, 1e-9)
 
     def due(self) -> bool:
         """Whether it is time for the next one."""

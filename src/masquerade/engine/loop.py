@@ -52,7 +52,7 @@ def train(
     seed: Seed,
     run: RunDir,
     watch: Watch | None = None,
-) -> None:
+) -> float:
     """Train a task to its last step, from its run's checkpoint if there is one.
 
     Args:
@@ -64,6 +64,9 @@ def train(
         seed: The run's seed.
         run: Where metrics and checkpoints go.
         watch: Called after every step with what the rounds carried; returns numbers to log.
+
+    Returns:
+        The share of the time that checkpoints took, in 0..1.
 
     Raises:
         Diverged: A loss is not finite; nothing was stepped with it on a CPU.
@@ -143,6 +146,7 @@ def train(
             if step + 1 == plan.steps or saves.due():
                 save(step + 1)
         choose(players, tuple(players))
+    return saves.share()
 
 
 class Pace:

@@ -81,7 +81,7 @@ class Siamese(Task):
 
     def after_step(self, progress: Progress) -> None:
         self.objective.after_step(progress)
-        for masker in self._maskers():
+        for masker in self.masker_list():
             masker.after_step(progress)
 
     def forward(
@@ -109,7 +109,8 @@ class Siamese(Task):
             logs = {n: v for n, v in logs.items() if n.startswith("masker")}
         return Terms(total, logs)
 
-    def _maskers(self) -> list[Masker]:
+    def masker_list(self) -> list[Masker]:
+        """The maskers, in order."""
         return [m for m in self.maskers if isinstance(m, Masker)]
 
     def _scale(self, copies: int) -> float:
@@ -128,7 +129,7 @@ class Siamese(Task):
         hidden: dict[tuple[int, int], Tensor] = {}
         carry.clock.to("masker")
         with trainable(self.maskers):
-            for place, masker in enumerate(self._maskers()):
+            for place, masker in enumerate(self.masker_list()):
                 for view in masked:
                     where = seed.fold("masker", place, "view", view)
                     hidden[place, view] = masker.propose(views[view], where)
@@ -154,7 +155,7 @@ class Siamese(Task):
                 masks = masks.detach()
             elif not alone:
                 masks = reversed_gradient(masks)
-            masker = self._maskers()[place]
+            masker = self.masker_list()[place]
             where = seed.fold("masker", place, "occlude", view)
             copies.setdefault(view, []).extend(masker.occlude(views[view], masks, where))
         return copies
@@ -227,7 +228,7 @@ class Siamese(Task):
         """What all maskers pay, in float32."""
         total = torch.zeros((), device=views[0].device)
         with torch.autocast(views[0].device.type, enabled=False):
-            for place, masker in enumerate(self._maskers()):
+            for place, masker in enumerate(self.masker_list()):
                 seen = [view for at, view in hidden if at == place]
                 masks = [hidden[place, view] for view in seen]
                 total = total + masker.price(masks, [views[v] for v in seen], progress)

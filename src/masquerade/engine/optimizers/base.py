@@ -28,6 +28,14 @@ class OptimizerConfig(Plug):
     decay_all: bool = False
     schedule: Schedule = Schedule()
 
+    def described(self) -> str:
+        """One line for the user, with the resolved rate."""
+        plan = self.schedule
+        return (
+            f"{self.kind}, learning rate {self.lr:g} ({plan.shape}, warm-up {plan.warmup:g} epochs), "
+            f"decay {self.decay:g}"
+        )
+
     @abstractmethod
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimizer over prepared parameter groups."""

@@ -1,0 +1,211 @@
+"""Pretrain: an encoder without labels, from settings to a run folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import save
+
+from masquerade.core.errors import CannotResume
+from masquerade.core.rundir import RunDir
+from masquerade.core.seed import Seed
+from masquerade.core.types import Views
+from masquerade.data.augment.augmenter import Augmenter
+from masquerade.data.images import ImageSet
+from masquerade.data.loader import Loader
+from masquerade.engine.clock import Clock
+from masquerade.engine.collapse import Numbers, verdict
+from masquerade.engine.loop import BatchAt, Plan, train
+from masquerade.engine.meter import METRICS
+from masquerade.engine.runtime import Runtime, environment, launched
+from masquerade.jobs.settings import Pretrain, length
+from masquerade.jobs.watch import Watch
+from masquerade.networks import encoder_file
+from masquerade.pretext.siamese import Siamese
+
+Say = Callable[[str], None]
+
+
+def silent(text: str) -> None:
+    """Says nothing."""
+
+
+def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = False) -> RunDir:
+    """Train an encoder, or go on with a run that was cut; returns its folder.
+
+    Args:
+        config: The settings. A folder that holds a run goes on only if they agree.
+        path: The run's folder; it gets config, metrics, checkpoints, encoder and summary.
+        say: Takes lines for the user.
+        quiet: No progress line.
+
+    Raises:
+        CannotResume: The folder holds something else.
+        MissingData: The images are not there.
+        BadImages: `data.strict=true` and some cannot be used.
+        Diverged: A loss is not finite.
+        Interrupted: A signal came; the run is saved.
+    """
+    folder = RunDir(path)
+    with folder.locked():
+        known = folder.start(config.tree())
+        if known and folder.has("summary.json"):
+            say(f"{folder.path} is finished already")
+            return folder
+        runtime = settled(config.runtime, folder)
+        images = config.images()
+        for note in images.notes:
+            say(note)
+        steps = length(config, images).steps
+        say(f"{images.name}: {len(images)} images, {config.epochs} epochs, {steps} steps")
+        say(config.backbone.said(config.size))
+        say(runtime.said())
+        for player in config.task(images).players():
+            say(f"{player}: {config.optimizers[player].described()}")  # type: ignore[index]  # its own names
+        launched(
+            runtime,
+            work,
+            config.tree(),
+            str(folder.path),
+            quiet,
+            two_players=bool(config.maskers),
+        )
+    return folder
+
+
+def settled(wanted: Runtime, folder: RunDir) -> Runtime:
+    """The machine settings of a run: those it began with if it goes on, so that bits agree."""
+    if folder.has("environment.json"):
+        begun = Runtime.parse(folder.read_json("environment.json")["runtime"])
+        here = wanted.resolved()
+        if begun.accelerator == here.accelerator and begun.precision == here.precision:
+            return begun
+        raise CannotResume(
+            f"{folder.path} was begun on {begun.said()}; this is {here.said()}. It would not end "
+            "in the same weights; start a new run"
+        )
+    runtime = wanted.resolved()
+    folder.write_json("environment.json", environment(runtime))
+    return runtime
+
+
+def work(fabric: Fabric, tree: dict[str, Any], path: str, quiet: bool) -> None:
+    """The part of a run that every process does."""
+    config = Pretrain.parse(tree)
+    folder = RunDir(path)
+    torch.set_num_threads(Runtime.parse(folder.read_json("environment.json")["runtime"]).threads)
+    images = config.images()
+    task = config.task(images)
+    size = length(config, images)
+    plan = Plan(
+        steps=size.steps,
+        epoch_steps=size.epoch_steps,
+        batch=config.batch,
+        optimizers=dict(config.optimizers),
+        log_every=config.log_every,
+        checkpoint_seconds=config.checkpoint_seconds,
+        quiet=quiet,
+    )
+    seed = Seed(config.seed)
+    watch = Watch(config, images, task, folder)
+    rank, world = fabric.global_rank, fabric.world_size
+    with Loader(images, config.batch, seed, fabric.device, rank, world) as loader:
+        at = batches(loader, config.augmenter(images), seed, rank, world)
+        share = train(fabric, task, at, plan, seed, folder, watch)
+    if fabric.is_global_zero:
+        finish(config, folder, images, task, plan, share)
+
+
+def batches(
+    loader: Loader, augmenter: Augmenter, seed: Seed, rank: int = 0, world: int = 1
+) -> BatchAt:
+    """The views of a step, as the loop asks for them."""
+
+    def at(step: int, clock: Clock) -> Views:
+        clock.to("data")
+        batch = loader.batch_at(step)
+        clock.to("augmentation")
+        where = seed.fold("step", step, "augment")
+        views = augmenter.views(batch.images, batch.extent, where, 2, rank, world)
+        return Views(views, batch.labels)
+
+    return at
+
+
+def finish(
+    config: Pretrain,
+    folder: RunDir,
+    images: ImageSet,
+    task: Siamese,
+    plan: Plan,
+    checkpoint_share: float,
+) -> None:
+    """Write what a finished run leaves: encoder, heads, digests, summary."""
+    encoder = task.encoder()
+    folder.write_text("digests.txt", "\n".join(images.digests()) + "\n")
+    heads = {n: t.contiguous() for n, t in task.state_dict().items() if ".backbone." not in n}
+    folder.write("heads.safetensors", lambda out: out.write(save(heads)))
+    about = {
+        "title": config.title,
+        "trained_on": images.name,
+        "images": len(images),
+        "digests": "digests.txt",
+        "labels_used": False,
+        "projector": "heads.safetensors: objective.projector",
+    }
+    encoder_file.save(encoder, folder.path, about)
+    rows = folder.lines(METRICS)
+    last: dict[str, Any] = {}
+    for row in rows:
+        last |= row
+    numbers = Numbers(**{n: last[f"health/{n}"] for n in Numbers._fields})
+    judged = verdict(numbers)
+    seen = plan.steps * config.batch
+    folder.write_json(
+        "summary.json",
+        {
+            "title": config.title,
+            "data": images.name,
+            "images": len(images),
+            "steps": plan.steps,
+            "epochs": config.epochs,
+            "cpu_seconds": last["cpu_seconds"],
+            "images_per_cpu_second": seen / max(last["cpu_seconds"], 1e-9),
+            "checkpoint_share": checkpoint_share,
+            "verdict": {"healthy": judged.healthy, "text": judged.text},
+            "mask_verdicts": mask_verdicts(rows),
+            "notes": list(images.notes),
+            "encoder_line": config.backbone.said(config.size),
+        },
+    )
+
+
+def mask_verdicts(rows: list[dict[str, Any]]) -> list[str]:
+    """What the masks' sizes and softness say, in words (paper file, section 11)."""
+    tail = [row for row in rows if "masker/softness" in row][-20:]
+    if not tail:
+        return []
+    said = []
+    names = [n for n in tail[-1] if n.startswith("masker/size/")]
+    for name in names:
+        mean = sum(row[name] for row in tail) / len(tail)
+        number = int(name.rpartition("/")[2]) + 1
+        if mean < 0.02:
+            said.append(f"mask {number} hides almost nothing ({mean:.1%} of the image)")
+        elif mean > 0.9:
+            said.append(f"mask {number} hides almost everything ({mean:.1%} of the image)")
+    soft = tail[-1]["masker/softness"]
+    if soft > 0.7:
+        said.append(
+            f"the masks are soft ({soft:.2f} of 1): they dim more than they hide, and look "
+            "firmer in pictures that show only the strongest"
+        )
+    depends = tail[-1]["masker/image_dependence"]
+    if depends < 0.1:
+        said.append(
+            f"the masks hardly depend on the image ({depends:.2f} of 1): they hide places, "
+            "not things"
+        )
+    return said or ["every mask hides a part of the image, and a different one in each image"]

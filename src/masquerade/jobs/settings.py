@@ -1,0 +1,163 @@
+"""The settings of a pretraining run, and the objects they stand for."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import Field, model_validator
+
+from masquerade.core.config import Settings
+from masquerade.core.seed import Seed
+from masquerade.data.augment.augmenter import Augmenter
+from masquerade.data.augment.policy import Policy
+from masquerade.data.images import ImageSet
+from masquerade.data.sources import toybox
+from masquerade.data.sources.base import SourceConfig
+from masquerade.engine.optimizers import sgd
+from masquerade.engine.optimizers.base import OptimizerConfig
+from masquerade.engine.runtime import Runtime
+from masquerade.maskers.base import MaskerConfig
+from masquerade.networks import backbone
+from masquerade.networks.backbone import Backbone
+from masquerade.networks.norms import synchronised
+from masquerade.objectives import simclr
+from masquerade.objectives.base import ObjectiveConfig
+from masquerade.pretext.siamese import Combine, Siamese, Step
+
+
+class Statistics(Settings):
+    """What images are standardised with, in units where white is 1.
+
+    Attributes:
+        mean: Of each channel.
+        std: Of each channel.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Pretrain(Settings):
+    """Settings of a pretraining run.
+
+    Attributes:
+        title: What the run is called in reports.
+        data: Where the images come from.
+        split: The part that is trained on; `auto` is the source's first.
+        size: Side of the training images in pixels.
+        normalise: What views are standardised with: `data` measures the images, `published`
+            takes the constants people use for this set, or numbers.
+        backbone: The encoder.
+        objective: Which branches meet and how they are compared.
+        maskers: What hides; empty is the baseline without masks.
+        augment: How views are drawn.
+        optimizers: One for each player: encoder, masker, probe.
+        step: How encoder and masker alternate, where something is learned that masks.
+        combine: Whether the loss is the mean or the sum over masked copies.
+        probe: Whether a linear probe is trained along on labels, where there are any. It reads
+            detached features: the encoder never sees a label.
+        epochs: Passes over the images.
+        batch: Images of one step, over all processes.
+        seed: Root of all randomness.
+        runtime: Device, precision, threads, processes.
+        log_every: Steps between two lines of metrics.jsonl.
+        checkpoint_seconds: The least time between two checkpoints.
+        collapse: Whether a collapsed encoder is only reported or ends the run.
+    """
+
+    title: str = "pretrain"
+    data: SourceConfig = toybox.Config()
+    split: str = "auto"
+    size: int = Field(32, ge=16)
+    normalise: Literal["data", "published"] | Statistics = "data"
+    backbone: backbone.Config = backbone.Config()
+    objective: ObjectiveConfig = simclr.Config()
+    maskers: tuple[MaskerConfig, ...] = ()
+    augment: Policy = Policy()
+    optimizers: dict[Literal["encoder", "masker", "probe"], OptimizerConfig] = {
+        "encoder": sgd.Config(),
+        "masker": sgd.Config(),
+        "probe": sgd.Config(),
+    }
+    step: Step = "reversal"
+    combine: Combine = "mean"
+    probe: bool = True
+    epochs: int = Field(100, ge=1)
+    batch: int = Field(256, ge=2)
+    seed: int = Field(0, ge=0)
+    runtime: Runtime = Runtime()
+    log_every: int = Field(10, ge=1)
+    checkpoint_seconds: float = Field(20.0, ge=0)
+    collapse: Literal["report", "stop"] = "report"
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Pretrain":
+        missing = {"encoder", "masker", "probe"} - set(self.optimizers)
+        if missing:
+            raise ValueError(f"optimizers must name encoder, masker and probe; {missing} missing")
+        if self.batch % self.runtime.devices:
+            raise ValueError(
+                f"batch={self.batch} cannot be shared equally by {self.runtime.devices} devices"
+            )
+        return self
+
+    def images(self) -> ImageSet:
+        """The images that are trained on."""
+        split = self.data.splits()[0] if self.split == "auto" else self.split
+        return self.data.load(split, self.size)
+
+    def statistics(self, images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel."""
+        if isinstance(self.normalise, Statistics):
+            return self.normalise.mean, self.normalise.std
+        if self.normalise == "published":
+            known = self.data.normalise()
+            if known is None:
+                raise ValueError(
+                    f"nobody published statistics of data={self.data.kind}; use normalise=data"
+                )
+            return known
+        return images.statistics()
+
+    def encoder(self, images: ImageSet) -> Backbone:
+        """The encoder as it is before the first step."""
+        torch.manual_seed(Seed(self.seed).fold("init", "backbone").integer())
+        mean, std = self.statistics(images)
+        return self.backbone.build(self.size, images.channels, mean, std)
+
+    def task(self, images: ImageSet) -> Siamese:
+        """What is trained, as it is before the first step."""
+        encoder = self.encoder(images)
+        torch.manual_seed(Seed(self.seed).fold("init", "heads").integer())
+        objective = self.objective.build(encoder)
+        torch.manual_seed(Seed(self.seed).fold("init", "maskers").integer())
+        maskers = [m.build(self.size, images.channels) for m in self.maskers]
+        classes = len(images.classes) if self.probe and images.labels is not None else 0
+        task = Siamese(objective, maskers, self.step, self.combine, classes)
+        return synchronised(task) if self.runtime.devices > 1 else task
+
+    def augmenter(self, images: ImageSet) -> Augmenter:
+        """How views are drawn and standardised."""
+        mean, std = self.statistics(images)
+        return Augmenter(self.augment, self.size, mean, std)
+
+
+class Length(NamedTuple):
+    """How long a run is."""
+
+    epoch_steps: int
+    steps: int
+
+
+def length(config: Pretrain, images: ImageSet) -> Length:
+    """Steps of an epoch and in all; an incomplete last batch of an epoch is left out.
+
+    Raises:
+        ValueError: There are fewer images than one batch.
+    """
+    per_epoch = len(images) // config.batch
+    if per_epoch == 0:
+        raise ValueError(
+            f"batch={config.batch} is more than the {len(images)} images of {images.name}; "
+            f"choose batch={max(2, 2 ** (len(images).bit_length() - 1))} or less"
+        )
+    return Length(per_epoch, per_epoch * config.epochs)
