@@ -31,7 +31,9 @@ def following(*commands: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table on stdout; numbers to the right."""
-    drawn = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    if title:
+        results.print(title, style="bold", markup=False)
+    drawn = Table(box=None, pad_edge=False, show_header=any(columns))
     for k, column in enumerate(columns):
         numeric = any(isinstance(row[k], int | float) for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")

@@ -5,22 +5,24 @@ the command line or in JSON a name (`objective=simclr`) or a table with `kind`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    ModelWrapValidatorHandler,
-    SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
     model_validator,
 )
 
 from masquerade.core import plugins
+
+# Not typing.Self: the run-time checks of the tests look at methods one by one.
+S = TypeVar("S", bound="Settings")
+P = TypeVar("P", bound="Plug")
 
 
 class Settings(BaseModel):
@@ -30,11 +32,11 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: S, **changes: Any) -> S:
         """A copy with some fields changed, validated as a whole."""
         return type(self).parse({**self.tree(), **changes})
 
-    def override(self, texts: Sequence[str]) -> Self:
+    def override(self: S, texts: Sequence[str]) -> S:
         """A copy after `key=value` texts such as `maskers.0.masks=3`, applied in order.
 
         Values are JSON where they parse as JSON and plain text otherwise; `none` is null and
@@ -64,7 +66,7 @@ class Settings(BaseModel):
         return self.model_dump(mode="json", serialize_as_any=True)
 
     @classmethod
-    def parse(cls, tree: Any) -> Self:
+    def parse(cls: type[S], tree: Any) -> S:
         """Settings from nested dicts; raises `ValueError` with one line per mistake."""
         try:
             return cls.model_validate(tree)
@@ -84,7 +86,7 @@ class Plug(Settings):
     noun: ClassVar[str] = "plug-in"
 
     @classmethod
-    def called(cls, name: str) -> type[Self]:
+    def called(cls: type[P], name: str) -> type[P]:
         """The `Config` class of a module of this family; raises `ValueError` for any other name."""
         found = getattr(plugins.module(cls.family, name, cls.noun), "Config", None)
         if not (isinstance(found, type) and issubclass(found, cls)):
@@ -103,7 +105,7 @@ class Plug(Settings):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _resolve(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _resolve(cls: type[P], value: Any, handler: Callable[[Any], P]) -> P:
         if isinstance(value, str):
             value = cls.shorthand(value)
         if isinstance(value, dict):
@@ -114,7 +116,7 @@ class Plug(Settings):
         return handler(value)
 
     @model_serializer(mode="wrap")
-    def _name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _name(self, handler: Callable[[Any], Any]) -> dict[str, Any]:
         return {"kind": self.kind, **handler(self)}
 
 

@@ -1,8 +1,9 @@
 """A method's name is its module: `sequential` is `masquerade.maskers.sequential`.
 
 The file is the registry. A name without a dot is a module of the family's folder; a name with
-dots is somebody else's module, found on the Python path or in the current folder. Listing a
-family reads the first docstring line of each file without importing it.
+dots is somebody else's module, found on the Python path or in the current folder; a file of the
+current folder needs no dot. Listing a family reads the first docstring line of each file
+without importing it.
 """
 
 import ast
@@ -24,9 +25,13 @@ class Plugin(NamedTuple):
 
 
 def names(family: str) -> list[str]:
-    """The modules in a family's folder (`masquerade.maskers`), without `base` and `_private`."""
-    files = sorted(folder(family).glob("*.py"))
-    return [f.stem for f in files if f.stem != "base" and not f.stem.startswith("_")]
+    """The modules in a family's folder (`masquerade.maskers`) that have a `Config`."""
+    return [f.stem for f in sorted(folder(family).glob("*.py")) if configures(f)]
+
+
+def configures(path: Path) -> bool:
+    """Whether a Python file defines a class `Config`, read without running it."""
+    return "class Config(" in path.read_text(encoding="utf-8")
 
 
 def listed(family: str, extra: tuple[str, ...] = ()) -> list[Plugin]:
@@ -45,6 +50,8 @@ def module(family: str, name: str, noun: str) -> ModuleType:
     if "." in name:
         return imported(name)
     if name not in names(family):
+        if Path(f"{name}.py").is_file():
+            return imported(name)
         known = names(family)
         near = get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
@@ -72,7 +72,7 @@ class Meter:
             "the warm-up. The last checkpoint is from before"
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Meter":
         self.display.__enter__()
         return self
 
@@ -127,7 +127,7 @@ class Display:
                 text, highlight=False, markup=False, soft_wrap=True
             )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         if self._bar:
             self._bar.start()
         return self

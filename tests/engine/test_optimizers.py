@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from masquerade.engine.optimizers import adamw, lars, sgd
+from masquerade.engine.schedule import Schedule
+from masquerade.engine.task import Group, Progress
+
+ORACLES = Path(__file__).parents[1] / "oracles"
+
+
+@pytest.mark.parametrize("case", ["clip1_0", "clip1_1", "clip0_0", "clip0_1"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+def test_two_steps_of_lars_equal_the_official_code(case, dtype, tolerance):
+    with np.load(ORACLES / "adios_lars.npz") as data:
+        o = {k.removeprefix(f"{case}_"): data[k] for k in data if k.startswith(case)}
+    w, b = (torch.nn.Parameter(torch.tensor(o[k], dtype=dtype)) for k in ("w0", "b0"))
+    config = lars.Config(
+        lr=float(o["lr"]), decay=float(o["wd"]), eta=0.02, clip=case.startswith("clip1")
+    )
+    optimizer = config.over([Group("all", [w, b])])
+    w.grad, b.grad = (torch.tensor(o[k], dtype=dtype) for k in ("gw", "gb"))
+    optimizer.step()
+    np.testing.assert_allclose(w.detach(), o["w1"], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(b.detach(), o["b1"], rtol=tolerance, atol=tolerance)
+    w.grad, b.grad = torch.tensor(o["gw2"], dtype=dtype), torch.zeros_like(b)
+    optimizer.step()
+    np.testing.assert_allclose(w.detach(), o["w2"], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(b.detach(), o["b2"], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_the_warm_up_cosine_equals_the_official_scheduler_in_every_epoch(name):
+    with np.load(ORACLES / "adios_schedules.npz") as data:
+        rates, (base, other, warmup, epochs, start, end) = data[f"lr_{name}"], data[f"cfg_{name}"]
+    schedule = Schedule(warmup=warmup, start=start, end=end)
+    for epoch in range(int(epochs)):
+        for step in (0, 6):  # the rate holds for the whole epoch
+            now = Progress(7 * epoch + step, 7 * int(epochs), 7)
+            got = [schedule.rate(base, now), schedule.rate(other, now)]
+            np.testing.assert_allclose(got, rates[epoch], rtol=1e-9, atol=1e-15)
+
+
+def test_a_schedule_per_step_rises_to_the_base_rate_and_falls_to_the_end():
+    schedule = Schedule(warmup=2, start=0.0, end=0.01, per="step")
+    rates = [schedule.rate(1.0, Progress(s, 100, 10)) for s in range(100)]
+    assert rates[0] == 0.0
+    assert max(rates) == rates[19] == 1.0
+    assert rates[:20] == sorted(rates[:20])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert rates[-1] < 0.02
+
+
+def test_biases_and_norms_are_spared_the_decay_unless_asked():
+    layer = torch.nn.Linear(3, 2)
+    groups = [Group("all", list(layer.parameters()))]
+    spared = sgd.Config(decay=0.1).over(groups)
+    assert {p.ndim: g["weight_decay"] for g in spared.param_groups for p in g["params"]} == {
+        2: 0.1,
+        1: 0.0,
+    }
+    everything = sgd.Config(decay=0.1, decay_all=True).over(groups)
+    assert {g["weight_decay"] for g in everything.param_groups} == {0.1}
+
+
+def test_a_group_may_scale_its_rate_or_keep_it_constant():
+    a, b = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2, 2))
+    config = adamw.Config(lr=0.5, schedule=Schedule(warmup=0, start=0, per="step"))
+    optimizer = config.over(
+        [Group("scaled", [a], lr_scale=0.1), Group("constant", [b], scheduled=False)]
+    )
+    config.move(optimizer, Progress(50, 100, 10))
+    rates = [g["lr"] for g in optimizer.param_groups]
+    assert rates[0] == pytest.approx(0.025)
+    assert rates[1] == 0.5
