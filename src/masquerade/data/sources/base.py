@@ -1,0 +1,68 @@
+"""What every image source is: settings that load a split as an ImageSet."""
+
+import re
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from masquerade.core import plugins
+from masquerade.core.config import Plug
+from masquerade.data.images import ImageSet
+
+Constants = tuple[tuple[float, ...], tuple[float, ...]]
+SUFFIXES = {".txt": "list", ".npy": "arrays", ".npz": "arrays"}
+
+
+class SourceConfig(Plug):
+    """Base of the settings of all sources."""
+
+    family: ClassVar[str] = "masquerade.data.sources"
+
+    @classmethod
+    def shorthand(cls, text: str) -> Any:
+        """A source's name, or a path: a folder, a list (.txt) or an array (.npy, .npz).
+
+        The name of a source always means the source, whatever lies in the current folder. Else a
+        word is a path if it has a separator, starts with "." or "~", ends like a list or an
+        array, or exists.
+        """
+        if text in plugins.names(cls.family):
+            return {"kind": text}
+        path = Path(text).expanduser()
+        kind = SUFFIXES.get(path.suffix.lower())
+        if re.search(r"[/\\]|^[.~]", text) or kind or path.exists():
+            return {"kind": "folder" if kind is None or path.is_dir() else kind, "path": text}
+        return {"kind": text}
+
+    @abstractmethod
+    def splits(self) -> tuple[str, ...]:
+        """Names that `load` takes; pretraining uses the first unless told otherwise.
+
+        Raises:
+            MissingData: The set is not where it was looked for.
+        """
+
+    @abstractmethod
+    def load(self, split: str, size: int) -> ImageSet:
+        """The images of a split.
+
+        Args:
+            split: One of `splits()`.
+            size: Side of the square the training will see, in pixels. Sources of files shrink
+                larger images when they cache them; sets of one resolution ignore it.
+
+        Raises:
+            MissingData: The set is not there; the text says where to get it.
+            BadImages: Images cannot be used and `strict` is set.
+            ValueError: There is no such split.
+        """
+
+    def normalise(self) -> Constants | None:
+        """Published mean and std per channel in 0..1, where a paper's figures depend on them."""
+        return None
+
+    def known(self, split: str) -> None:
+        """Refuses a split the source does not have."""
+        if split not in self.splits():
+            have = ", ".join(self.splits())
+            raise ValueError(f"{self.kind} has no split {split!r}; it has: {have}")

@@ -1,0 +1,105 @@
+"""toybox: rendered objects (or emoji) on real photo tiles, with exact masks; in the package.
+
+3,246 renders of 523 3-D models and 2,293 emoji over 130 crops of photos and materials: not
+photographs of objects. Licences and authors: data/toybox/LICENSES.txt.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from masquerade.data import cache, compose, progress, workers
+from masquerade.data.images import ImageSet
+from masquerade.data.sources.base import SourceConfig
+
+Preset = Literal[
+    "things10", "things16", "things16-hard", "stickers10", "stickers16", "stickers16-hard"
+]
+WHAT = {"things": "rendered objects on real photo tiles", "stickers": "emoji on real photo tiles"}
+
+
+class Config(SourceConfig):
+    """Settings of toybox.
+
+    Splits: "train"; "test", unseen objects on unseen tiles; "seen", training objects on unseen
+    tiles, the easier test.
+
+    Attributes:
+        preset: Which classes and how hard. things: 3-D models; stickers: emoji; 10 or 16 classes;
+            "-hard": smaller, cluttered, on sharp backgrounds.
+        pixels: Side of the images.
+        per_class: Training images of each class.
+        per_class_test: Images of each class in "test" and in "seen".
+        domains: Only these makers (stickers: noto, twemoji, ...); () takes all.
+        draw: Another number gives other images of the same objects.
+    """
+
+    preset: Preset = "things10"
+    pixels: int = Field(64, ge=16, le=512)
+    per_class: int = Field(400, ge=1)
+    per_class_test: int = Field(100, ge=1)
+    domains: tuple[str, ...] = ()
+    draw: int = Field(0, ge=0)
+
+    def splits(self) -> tuple[str, ...]:
+        """train, test, seen."""
+        return compose.SPLITS
+
+    def load(self, split: str, size: int) -> ImageSet:
+        """Composes the split, or maps it from the cache; `size` is ignored."""
+        self.known(split)
+        per_class = self.per_class if split == "train" else self.per_class_test
+        order = compose.Order(self.preset, split, self.domains, per_class, self.pixels, self.draw)
+        choice = self._choice(split)
+        name = f"toybox {self.preset} {split}"
+        count = per_class * len(choice.names)
+        made = cache.prepared(name, cache.key("toybox", order), lambda b: fill(b, order, count))
+        cutouts = [compose.bank().cutouts[i] for i in made.arrays["cutout"]]
+        groups = sorted({row["group"] for row in compose.bank().cutouts})
+        number = {group: i for i, group in enumerate(groups)}
+        return ImageSet(
+            name,
+            made.arrays["pixels"],
+            targets={
+                "label": np.repeat(np.arange(len(choice.names), dtype=np.int64), per_class),
+                "mask": made.arrays["mask"],
+                "group": np.array([number[row["group"]] for row in cutouts], np.int64),
+            },
+            classes=choice.names,
+            files=tuple(f"{self.preset}/{split}/{i}" for i in range(count)),
+            notes=(f"{self.preset} of toybox: {WHAT[choice_bank(self.preset)]}, not photographs.",),
+            folder=made.folder,
+        )
+
+    def _choice(self, split: str) -> compose.Choice:
+        preset = compose.PRESETS[self.preset]
+        makers = {row["domain"] for row in compose.bank().cutouts if row["bank"] == preset.bank}
+        if wrong := sorted(set(self.domains) - makers):
+            have = ", ".join(sorted(makers))
+            raise ValueError(f"{self.preset} has no domain {', '.join(wrong)}; it has: {have}")
+        choice = compose.bank().choose(preset, split, self.domains)
+        if empty := [name for name in choice.names if not choice.tree[name]]:
+            raise ValueError(
+                f"{self.preset} {split} has no {', '.join(empty)} from {', '.join(self.domains)}; "
+                "name more domains"
+            )
+        return choice
+
+
+def choice_bank(preset: str) -> str:
+    """The bank of a preset: things or stickers."""
+    return compose.PRESETS[preset].bank
+
+
+def fill(builder: cache.Builder, order: compose.Order, count: int) -> None:
+    """Composes all images of a set into a cache entry."""
+    side = order.size
+    pixels = builder.array("pixels", "uint8", (count, side, side, 3))
+    mask = builder.array("mask", "uint8", (count, side, side))
+    cutout = builder.array("cutout", "int32", (count,))
+    with progress.shown(f"composing {count:,} images of {builder.name}", count) as advance:
+        for chunk in workers.spread(compose.compose, order, range(count), chunk=100):
+            for row, made in chunk:
+                pixels[row], mask[row], cutout[row] = made
+            advance(len(chunk))
