@@ -1,8 +1,9 @@
 """timm and torchvision models by name, without their classifier, and the stems they can have.
 
 What a small stem is depends on the family: ResNets get a 3 x 3 first convolution with stride 1
-and lose their max-pool, vision transformers get smaller patches, ConvNeXts a smaller patchify
-stem. The last two are constructor options, so the models stay those of plain timm.
+and lose their max-pool; the first convolution of EfficientNets, MobileNets and RegNets keeps its
+weights and takes stride 1; vision transformers and ConvNeXts get smaller patches. The last are
+constructor options, so these models stay those of plain timm.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import timm
 import torch
 import torchvision
 from jaxtyping import Float
+from timm.layers import PatchEmbed
 from timm.models import get_pretrained_cfg, model_entrypoint
 from torch import Tensor, nn
 
@@ -38,6 +40,11 @@ RESNETS = (
     "torchvision.models.resnet",
 )
 
+# Those of timm that begin with one 3 x 3 convolution of stride 2.
+STRIDED = ("timm.models.efficientnet", "timm.models.mobilenetv3", "timm.models.regnet")
+
+Kind = Literal["resnet", "strided", "vit", "convnext"]
+
 
 @cache
 def check(name: str) -> None:
@@ -57,7 +64,7 @@ def check(name: str) -> None:
         )
 
 
-def stem_of(name: str) -> Literal["resnet", "vit", "convnext"] | None:
+def stem_of(name: str) -> Kind | None:
     """Which kind of small stem a model can have; None if it can have none."""
     if name.startswith(TORCHVISION):
         maker = torchvision.models.get_model_builder(name.removeprefix(TORCHVISION))
@@ -65,6 +72,8 @@ def stem_of(name: str) -> Literal["resnet", "vit", "convnext"] | None:
     module = model_entrypoint(name.partition(".")[0]).__module__
     if module in RESNETS:
         return "resnet"
+    if module in STRIDED:
+        return "strided"
     if module in ("timm.models.vision_transformer", "timm.models.deit"):
         return "vit"
     return "convnext" if module == "timm.models.convnext" else None
@@ -78,15 +87,19 @@ def described(name: str, stem: Stem, size: int, options: dict[str, Any]) -> str:
     if kind == "resnet":
         padding = ", padding 2" if stem == "adios" else ""
         return f"{stem} stem (3x3{padding}, no max-pool)"
+    if kind == "strided":
+        return "small stem (first convolution with stride 1)"
     patch = fitted(name, stem, size, options)["patch_size"]
     return f"small stem (patches of {patch} px)"
 
 
-def refuse(name: str, stem: Stem) -> Literal["resnet", "vit", "convnext"]:
+def refuse(name: str, stem: Stem) -> Kind:
     """The kind of a small stem; raises `ValueError` where the model cannot have it."""
     kind = stem_of(name)
     if kind is None or (stem == "adios" and kind != "resnet"):
-        can = "ResNets" if stem == "adios" else "ResNets, vision transformers and ConvNeXts of timm"
+        can = "ResNets"
+        if stem == "small":
+            can += " and timm's EfficientNets, MobileNets, RegNets, ConvNeXts and ViTs"
         raise ValueError(
             f"{name} can have no {stem} stem; {can} can. Use stem=imagenet, or images larger "
             "than 64 px"
@@ -128,14 +141,13 @@ def create(
 ) -> nn.Module:
     """A model without classifier, with its stem, and with published weights if `public`.
 
-    The first convolution of a small stem is always fresh: published ones have another shape.
+    The first convolution of a ResNet's small stem is fresh: the published one is 7 x 7.
 
     Raises:
         ValueError: The constructor refuses an option, or the model can have no such stem.
         MissingData: The published weights cannot be downloaded, or there are none.
     """
-    if stem != "imagenet":
-        refuse(name, stem)
+    kind = None if stem == "imagenet" else refuse(name, stem)
     options = fitted(name, stem, size, options)
     maker = from_torchvision if name.startswith(TORCHVISION) else from_timm
     try:
@@ -144,9 +156,29 @@ def create(
     except (TypeError, AssertionError, ValueError, KeyError, IndexError) as error:
         shown = ", ".join(f"{k}={v!r}" for k, v in options.items())
         raise ValueError(f"{name} cannot be built with {shown or 'no options'}: {error}") from error
-    if stem != "imagenet" and stem_of(name) == "resnet":
+    if kind == "resnet":
         shrink(body, channels, padding=2 if stem == "adios" else 1)
+    if kind == "strided":
+        body.get_submodule(first_conv(name)).stride = (1, 1)  # type: ignore[assignment]
+    whole_patches(name, body, size)
     return body
+
+
+def whole_patches(name: str, body: nn.Module, size: int) -> None:
+    """Raises `ValueError` where a transformer would drop the last rows and columns unseen."""
+    for part in body.modules():
+        if isinstance(part, PatchEmbed) and size % part.patch_size[0]:
+            side = part.patch_size[0]
+            raise ValueError(
+                f"{name} cuts images into patches of {side} px, and {size} px is no multiple of "
+                f"that. Choose a size of {size // side * side or side} or "
+                f"{(size // side + 1) * side} px, or another options.patch_size"
+            )
+
+
+def first_conv(name: str) -> str:
+    """The place of a timm model's first convolution, as `conv_stem`."""
+    return str(get_pretrained_cfg(name).first_conv)
 
 
 def from_timm(name: str, channels: int, options: dict[str, Any], public: bool) -> nn.Module:

@@ -7,7 +7,7 @@ train to the same weights as one: torch's own needs a GPU.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm as AnyBatchNorm
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @contextmanager
@@ -53,8 +55,13 @@ class SyncBatchNorm(AnyBatchNorm):
         act: What the timm layer applies last, else nothing.
     """
 
-    drop: nn.Module | None = None
-    act: nn.Module | None = None
+    drop: nn.Module | None
+    act: nn.Module | None
+
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        super().__init__(channels, eps, momentum)
+        self.register_module("drop", None)
+        self.register_module("act", None)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
@@ -92,18 +99,6 @@ class SyncBatchNorm(AnyBatchNorm):
         self.running_var.lerp_(unbiased.to(self.running_var), rate)
 
 
-class Context(Protocol):
-    """What torch hands to the two halves of `Normalise`."""
-
-    saved_tensors: tuple[Tensor | None, ...]
-
-    def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors for backward."""
-
-    def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Outputs without a gradient."""
-
-
 class Normalise(torch.autograd.Function):
     """Batch norm over all processes: one gather forward, one sum backward.
 
@@ -113,7 +108,7 @@ class Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Context, input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+        ctx: Any, input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The normalised batch, and the joined mean, biased variance and count per channel."""
         x = precise(input)
@@ -138,10 +133,9 @@ class Normalise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         """The gradient of the sum of all processes' losses."""
         input, weight, bias, mean, inverse, total = ctx.saved_tensors
-        assert input is not None and mean is not None and inverse is not None and total is not None
         x, g = precise(input), precise(grad)
         axes = [d for d in range(x.ndim) if d != 1]
         centred = (x - along(mean, x)) * along(inverse, x)
@@ -169,7 +163,7 @@ def along(values: Tensor, x: Tensor) -> Tensor:
     return values.reshape(1, -1, *[1] * (x.ndim - 2))
 
 
-def synchronised(module: nn.Module) -> nn.Module:
+def synchronised(module: M) -> M:
     """The module with every batch norm replaced by `SyncBatchNorm`.
 
     Parameters and buffers stay the same objects under the same names, so optimizers and
@@ -178,7 +172,7 @@ def synchronised(module: nn.Module) -> nn.Module:
     if isinstance(module, AnyBatchNorm) and not isinstance(
         module, nn.SyncBatchNorm | SyncBatchNorm
     ):
-        return replaced(module)
+        return cast(M, replaced(module))
     for name, child in module.named_children():
         setattr(module, name, synchronised(child))
     return module

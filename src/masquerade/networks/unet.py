@@ -134,17 +134,17 @@ def block(channels: int, out: int, norm: Norm) -> nn.Sequential:
 def default_levels(size: int, arch: Literal["genesis", "free"]) -> int:
     """How many resolutions images of a size get.
 
-    `genesis` follows the official rule; `free` keeps the coarsest map at 4 to 8 pixels where 4
-    to 6 levels can.
+    The official rule, which keeps the side of the coarsest map at 4 to 8 pixels; for `free` the
+    nearest of 4 to 6 levels.
 
     Raises:
         ValueError: The official rule gives a depth the official network does not have.
     """
     if size < 16:
         raise ValueError(f"the U-Net needs images of at least 16 px, got {size}")
-    if arch == "free":
-        return min(max(round(log2(size)) - 2, 4), 6)
     levels = int(log2(size) - 1)
+    if arch == "free":
+        return min(max(levels, 4), 6)
     if not 4 <= levels <= 6:
         raise ValueError(
             f"arch=genesis takes images of 32 to 255 px, got {size} px. Use arch=free for any size"
