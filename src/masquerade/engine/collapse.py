@@ -1,6 +1,6 @@
 """Has the encoder collapsed? Four numbers from a batch of embeddings, and a verdict in words.
 
-- spread: std of each coordinate of the normalised embeddings, times sqrt(D). 1 where embeddings
+- std: deviation of each coordinate of the normalised embeddings, times sqrt(D). 1 where embeddings
   fill the sphere, 0 where all are equal. Chen & He, "Exploring Simple Siamese Representation
   Learning", 2021, Figure 2. https://arxiv.org/abs/2011.10566
 - RankMe: the number of directions in use, 1 to min(B, D). Garrido et al., "RankMe", 2023,
@@ -21,46 +21,55 @@ from torch.nn.functional import normalize
 State = Literal["healthy", "collapsed", "few directions", "no invariance", "broken", "too few"]
 
 FEWEST = 16  # images; below it the numbers say more about the batch than about the encoder
-COLLAPSED = 0.1  # spread**2 is about 1 - cosine of two images: two images above 0.99 on average
-# Share of min(B, D) that RankMe must reach. Contrastive projectors with 128 outputs sit between a
-# tenth and a half; the rank-one-like solutions of Jing et al. (arXiv 2110.09348) far below a
-# twentieth.
+COLLAPSED = 0.1  # std**2 is about 1 - cosine of two images: two images agree to 0.99 on average
+# Share of min(B, D) that RankMe must reach. Contrastive projectors of 128 outputs end between a
+# tenth and a half of it; the low-rank solutions of Jing et al. (arXiv 2110.09348) far below.
 FEW = 0.05
-# Squared distance of two views over that of two images. 1: the views of an image are as far
-# apart as strangers.
+# Squared distance of two views over that of two images. At 1 the views are strangers.
 STRANGERS = 0.95
 
 
-class Health(NamedTuple):
+class Numbers(NamedTuple):
     """What a batch of embeddings says about its encoder.
 
     Attributes:
-        spread: 1 is healthy, 0 collapsed.
+        std: Spread of the embeddings: 1 is healthy, 0 collapsed.
         rankme: Directions in use.
-        most: The most there can be: min(B, D).
-        alignment: Mean squared distance of two views of an image, 0 to 4; nan for one view.
+        directions: The most there can be, min(B, D).
+        alignment: Mean squared distance of two views of an image, 0 to 4; 0 for a single view.
+        strangers: Mean squared distance of two different images, 0 to 4.
         uniformity: 0 collapsed, about -4 spread evenly.
-        state: One or two words; "healthy" where nothing is wrong.
-        verdict: One sentence for the user.
+        images: How many images these numbers come from.
     """
 
-    spread: float
+    std: float
     rankme: float
-    most: int
+    directions: float
     alignment: float
+    strangers: float
     uniformity: float
+    images: float
+
+
+class Verdict(NamedTuple):
+    """What the numbers mean.
+
+    Attributes:
+        state: One or two words.
+        text: A sentence for the user: what is wrong, the numbers, what to try.
+    """
+
     state: State
-    verdict: str
+    text: str
 
     @property
-    def logs(self) -> dict[str, float]:
-        """The numbers by the names they have in metrics.jsonl."""
-        numbers = {"spread": self.spread, "rankme": self.rankme, "uniformity": self.uniformity}
-        return numbers if math.isnan(self.alignment) else {**numbers, "alignment": self.alignment}
+    def healthy(self) -> bool:
+        """Whether nothing is known to be wrong."""
+        return self.state in ("healthy", "too few")
 
 
-def health(a: Float[Tensor, "B D"], b: Float[Tensor, "B D"] | None = None) -> Health:
-    """The numbers and the verdict for a batch.
+def health(a: Float[Tensor, "B D"], b: Float[Tensor, "B D"] | None = None) -> Numbers:
+    """The numbers of a batch; nan where embeddings are not finite.
 
     Args:
         a: Embeddings of different images, of any length and precision; normalised here.
@@ -70,78 +79,62 @@ def health(a: Float[Tensor, "B D"], b: Float[Tensor, "B D"] | None = None) -> He
         ValueError: Fewer than two images.
     """
     if len(a) < 2:
-        raise ValueError(f"a verdict needs at least 2 embeddings, got {len(a)}")
-    most = min(a.shape)
-    both = a if b is None else torch.cat([a, b])
-    if not both.isfinite().all():
+        raise ValueError(f"the health of embeddings shows in 2 or more of them, got {len(a)}")
+    directions, images = float(min(a.shape)), float(len(a))
+    if not (a.isfinite().all() and (b is None or b.isfinite().all())):
         nan = math.nan
-        text = "broken: embeddings contain nan or infinite numbers"
-        return Health(nan, nan, most, nan, nan, "broken", text)
+        return Numbers(nan, nan, directions, nan, nan, nan, images)
     a = normalize(a.detach().float(), dim=1)
-    numbers = (
-        float(spread(a)),
-        float(rankme(a)),
-        most,
-        math.nan if b is None else float(alignment(a, normalize(b.detach().float(), dim=1))),
-        float(uniformity(a)),
+    return Numbers(
+        std=float(std(a)),
+        rankme=float(rankme(a)),
+        directions=directions,
+        alignment=0.0 if b is None else float(alignment(a, normalize(b.detach().float(), dim=1))),
+        strangers=float(2 * a.var(dim=0, correction=1).sum()),
+        uniformity=float(uniformity(a)),
+        images=images,
     )
-    return Health(*numbers, *judged(len(a), *numbers, strangers=float(2 * spread_total(a))))
 
 
-def judged(
-    images: int,
-    spread: float,
-    rankme: float,
-    most: int,
-    alignment: float,
-    uniformity: float,
-    *,
-    strangers: float,
-) -> tuple[State, str]:
-    """The state and the sentence for the numbers of `health`.
-
-    Args:
-        images: How many images they come from.
-        spread: As in `Health`, like the four after it.
-        rankme: Directions in use.
-        most: The most there can be.
-        alignment: nan for one view.
-        uniformity: For the sentence.
-        strangers: Mean squared distance of two different images.
-    """
-    numbers = f"std {spread:.2g} where 1 is healthy, RankMe {rankme:.3g} of {most}"
-    if images < FEWEST:
-        return "too few", f"too few images to tell ({images} where {FEWEST} are needed): {numbers}"
-    if spread < COLLAPSED:
-        return "collapsed", (
-            f"collapsed: every image gets nearly the same embedding ({numbers}). A lower learning "
-            "rate, a larger batch or weaker masks usually help"
+def verdict(numbers: Numbers) -> Verdict:
+    """The numbers in words. The worst trouble is named; thresholds are at the top of this file."""
+    std, rank, directions = numbers.std, numbers.rankme, numbers.directions
+    if not (math.isfinite(std) and math.isfinite(rank) and math.isfinite(numbers.alignment)):
+        return Verdict("broken", "broken: embeddings contain nan or infinite numbers")
+    shown = f"std {std:.2g} where 1 is healthy, RankMe {rank:.3g} of {directions:.0f}"
+    if numbers.images < FEWEST:
+        few = f"{numbers.images:.0f} where {FEWEST} are needed"
+        return Verdict("too few", f"too few images to tell, {few} ({shown})")
+    if std < COLLAPSED:
+        return Verdict(
+            "collapsed",
+            f"collapsed: every image gets nearly the same embedding ({shown}). A lower learning "
+            "rate, a larger batch or weaker masks usually help",
         )
-    if rankme < max(2.0, FEW * most):
-        return "few directions", (
-            f"dimensional collapse: embeddings differ along a few directions only ({numbers}). "
-            "Stronger augmentation, a larger batch or a higher temperature usually helps"
+    if rank < max(2.0, FEW * directions):
+        return Verdict(
+            "few directions",
+            f"dimensional collapse: embeddings differ along a few directions only ({shown}). "
+            "Stronger augmentation, a larger batch or a higher temperature usually helps",
         )
-    if alignment > STRANGERS * strangers:
-        return "no invariance", (
+    if numbers.alignment > STRANGERS * numbers.strangers:
+        return Verdict(
+            "no invariance",
             f"no invariance: two views of one image lie as far apart (squared distance "
-            f"{alignment:.2g}) as two different images ({strangers:.2g}). Early in training this "
-            "is normal; later, the views share too little or the learning rate is too high"
+            f"{numbers.alignment:.2g}) as two different images ({numbers.strangers:.2g}). Early "
+            "in training this is normal; later, augmentation and masks leave the views too little "
+            "in common, or the learning rate is wrong",
         )
-    return "healthy", (
-        f"healthy: different images get different embeddings ({numbers}, "
-        f"uniformity {uniformity:.2g})"
+    return Verdict(
+        "healthy",
+        f"healthy: different images get different embeddings ({shown}, "
+        f"uniformity {numbers.uniformity:.2g})",
     )
 
 
-def spread(z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
-    """Mean over coordinates of the std over rows, times sqrt(D); rows are unit vectors."""
+def std(z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
+    """Mean over coordinates of their deviation over rows, times sqrt(D); rows are unit vectors."""
     return z.std(dim=0, correction=0).mean() * math.sqrt(z.shape[1])
-
-
-def spread_total(z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
-    """Half the mean squared distance of two different rows."""
-    return z.var(dim=0, correction=1).sum()
 
 
 def rankme(z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:

@@ -19,7 +19,7 @@ from masquerade.engine.optimizers.base import OptimizerConfig
 from masquerade.engine.task import Carry, Progress, Task
 
 BatchAt = Callable[[int, Clock], Any]
-Watch = Callable[[Progress, Carry, Meter], dict[str, float]]
+Watch = Callable[[Progress, Carry, Meter], dict[str, float | str]]
 
 
 class Plan(NamedTuple):
@@ -130,10 +130,10 @@ def train(
             choose(players, tuple(players))
             task.after_step(now)
             clock.to("watching")
-            values = watch(now, carry, meter) if watch else {}
+            values: dict[str, float | str] = watch(now, carry, meter) if watch else {}
             if values or step % plan.log_every == 0 or step + 1 == plan.steps:
                 values |= {f"{n}/lr": r for n, r in rates.items()}
-                meter.write(now, {n: float(t) for n, t in logs.items()} | values)
+                meter.write(now, {**{n: float(t) for n, t in logs.items()}, **values})
             clock.stop()
             pace.after(now, clock, logs)
             if stop.received:
@@ -179,7 +179,9 @@ class Pace:
             f"epoch {now.epoch + 1}/{-(-now.steps // now.epoch_steps)}  {numbers}  "
             f"{speed:.0f} images/s  time: {parts}"
         )
-        self.meter.write(now, {f"time/{n}": s for n, s in shares.items()} | {"images_per_s": speed})
+        self.meter.write(
+            now, {**{f"time/{n}": s for n, s in shares.items()}, "images_per_s": speed}
+        )
 
 
 def choose(players: dict[str, Any], together: tuple[str, ...]) -> None:

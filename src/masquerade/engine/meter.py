@@ -48,7 +48,7 @@ class Meter:
         """CPU-seconds of this process that the run has cost, cut and resumed parts included."""
         return self.cpu_before + time.process_time() - self._cpu
 
-    def write(self, progress: Progress, values: dict[str, float]) -> None:
+    def write(self, progress: Progress, values: dict[str, float | str]) -> None:
         """Add one line to metrics.jsonl."""
         if self._file is None:
             return
@@ -57,7 +57,7 @@ class Meter:
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         for name, value in values.items():
-            if self._writer:
+            if self._writer and not isinstance(value, str):
                 self._writer.add_scalar(name, value, progress.step)
 
     def check(self, player: str, loss: float, lr: float, progress: Progress) -> None:

@@ -16,7 +16,6 @@ from masquerade.data.augment.augmenter import Augmenter
 from masquerade.data.images import ImageSet
 from masquerade.data.loader import Loader
 from masquerade.engine.clock import Clock
-from masquerade.engine.collapse import Numbers, verdict
 from masquerade.engine.loop import BatchAt, Plan, train
 from masquerade.engine.meter import METRICS
 from masquerade.engine.runtime import Runtime, environment, launched
@@ -160,8 +159,6 @@ def finish(
     last: dict[str, Any] = {}
     for row in rows:
         last |= row
-    numbers = Numbers(**{n: last[f"health/{n}"] for n in Numbers._fields})
-    judged = verdict(numbers)
     seen = plan.steps * config.batch
     folder.write_json(
         "summary.json",
@@ -174,7 +171,10 @@ def finish(
             "cpu_seconds": last["cpu_seconds"],
             "images_per_cpu_second": seen / max(last["cpu_seconds"], 1e-9),
             "checkpoint_share": checkpoint_share,
-            "verdict": {"healthy": judged.healthy, "text": judged.text},
+            "verdict": {
+                "healthy": last["health/state"] == "healthy",
+                "text": last["health/verdict"],
+            },
             "mask_verdicts": mask_verdicts(rows),
             "notes": list(images.notes),
             "encoder_line": config.backbone.said(config.size),

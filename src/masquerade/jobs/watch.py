@@ -10,7 +10,7 @@ from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.data.augment.plain import plain
 from masquerade.data.images import ImageSet
-from masquerade.engine.collapse import health, verdict
+from masquerade.engine.collapse import health
 from masquerade.engine.meter import Meter
 from masquerade.engine.task import Carry, Progress
 from masquerade.jobs.settings import Pretrain
@@ -23,7 +23,7 @@ class Watch:
     """Called after every step by the loop; returns numbers for metrics.jsonl now and then.
 
     Attributes:
-        said: The last verdict on the embeddings.
+        said: The last state of the embeddings, in a word.
     """
 
     def __init__(self, config: Pretrain, images: ImageSet, task: Siamese, run: RunDir) -> None:
@@ -36,7 +36,7 @@ class Watch:
         mean, std = config.statistics(images)
         self._plain = plain(images.read(rows), images.extents(rows), config.size, mean, std)
 
-    def __call__(self, now: Progress, carry: Carry, meter: Meter) -> dict[str, float]:
+    def __call__(self, now: Progress, carry: Carry, meter: Meter) -> dict[str, float | str]:
         every = max(self.config.log_every, now.steps // 50)
         last = now.step + 1 == now.steps
         if meter.lead and self.task.adversary and now.step in moments(now):
@@ -44,14 +44,15 @@ class Watch:
         if (now.step + 1) % every and not last:
             return {}
         key, query = carry.values["embeddings"]
-        numbers = health(key, query)
-        found = verdict(numbers)
-        if not found.healthy and found.text != self.said:
-            meter.display.say(f"warning at step {now.step + 1}: {found.text}")
-            if self.config.collapse == "stop" and now.step > now.steps // 10:
-                raise Collapsed(f"step {now.step + 1}: {found.text}")
-        self.said = found.text
-        return {f"health/{name}": value for name, value in numbers._asdict().items()}
+        found = health(key, query)
+        if found.state in ("collapsed", "few directions", "broken") and now.step >= now.steps // 10:
+            if found.state != self.said:
+                meter.display.say(f"warning at step {now.step + 1}: {found.verdict}")
+            if self.config.collapse == "stop":
+                raise Collapsed(f"step {now.step + 1}: {found.verdict}")
+        self.said = found.state
+        logs: dict[str, float | str] = {f"health/{n}": v for n, v in found.logs.items()}
+        return {**logs, "health/state": found.state, "health/verdict": found.verdict}
 
     def keep_pictures(self, step: int) -> None:
         """Write what the maskers hide on a few images, as they are, without augmentation."""

@@ -113,7 +113,7 @@ class Siamese(Task):
         """The maskers, in order."""
         return [m for m in self.maskers if isinstance(m, Masker)]
 
-    def _scale(self, copies: int) -> float:
+    def _scale(self, copies: int) -> int:
         return copies if self.combine == "sum" else 1
 
     def _hidden(
