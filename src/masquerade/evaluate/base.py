@@ -1,0 +1,148 @@
+"""Protocols: how an encoder is measured, what comes out, and the fitted head that stays usable."""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import safetensors
+import safetensors.torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from masquerade.core.config import Plug
+from masquerade.core.errors import MissingData
+from masquerade.core.rundir import RunDir
+from masquerade.core.seed import Seed
+from masquerade.data.images import ImageSet
+from masquerade.evaluate.frozen import Frozen, Layer
+
+
+class Unlabelled(ValueError):
+    """A protocol that needs labels was given images that have none."""
+
+
+class ProtocolConfig(Plug):
+    """Settings that every protocol has.
+
+    Attributes:
+        crop: The centred share of the shorter side that the encoder sees. 1 is all of it,
+            0.875 the ImageNet habit, 96/256 = 0.375 what ADIOS's code does to 96-px images.
+        layer: Whose features are measured, the backbone's or the projector's.
+    """
+
+    family: ClassVar[str] = "masquerade.evaluate"
+    noun: ClassVar[str] = "protocol"
+    crop: float = Field(1.0, gt=0, le=1)
+    layer: Layer = "backbone"
+
+    @abstractmethod
+    def build(self) -> "Protocol":
+        """The protocol."""
+
+    def restore(self, tensors: dict[str, Tensor], classes: tuple[str, ...]) -> "Head":
+        """The head that was saved with these settings."""
+        raise ValueError(f"{self.kind} leaves no head that could label images")
+
+
+class Prediction(NamedTuple):
+    """What a head says of N images.
+
+    Attributes:
+        label: The class with the highest score; of equal ones the lower number.
+        score: Each class's, 0 to 1, adding up to 1.
+    """
+
+    label: Int[Tensor, " N"]
+    score: Float[Tensor, "N C"]
+
+
+class Head(ABC):
+    """A fitted classifier on features.
+
+    Attributes:
+        config: The protocol's settings; `config.crop` and `config.layer` say which features.
+        classes: The names of its classes.
+    """
+
+    def __init__(self, config: ProtocolConfig, classes: tuple[str, ...]) -> None:
+        self.config = config
+        self.classes = classes
+
+    @abstractmethod
+    def predict(self, features: Float[Tensor, "N D"]) -> Prediction:
+        """Labels and scores, on the CPU.
+
+        Raises:
+            ValueError: Features of another length than it was fitted on.
+        """
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """What it has learned, by name."""
+
+    def save(self, path: Path) -> None:
+        """Write it to one safetensors file, whole or not at all."""
+        about = {"config": json.dumps(self.config.tree()), "classes": json.dumps(self.classes)}
+        held = {n: t.detach().cpu().contiguous() for n, t in self.tensors().items()}
+        whole = safetensors.torch.save(held, about)
+        RunDir(path.parent).write(path.name, lambda out: out.write(whole))
+
+
+def load(path: Path) -> Head:
+    """The head in a file; nothing in the file is run.
+
+    Raises:
+        MissingData: There is no such file, or it holds no head.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as stored:
+            about = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (no dict)
+    except FileNotFoundError:
+        raise MissingData(f"no fitted head at {path}; evaluate the run first") from None
+    except safetensors.SafetensorError as error:
+        raise MissingData(f"{path} is no safetensors file: {error}") from None
+    if not {"config", "classes"} <= set(about):
+        raise MissingData(f"{path} holds no fitted head")
+    config = ProtocolConfig.parse(json.loads(about["config"]))
+    return config.restore(tensors, tuple(json.loads(about["classes"])))
+
+
+class Result(NamedTuple):
+    """What a protocol found.
+
+    Attributes:
+        metrics: Numbers by name. Of a test set called "test": `test/top1`, `test/balanced`, and
+            `test/top5` where there are more than 5 classes; shares, 0 to 1.
+        arrays: By name: `confusion/test`, `per_class/test`, `predicted/test`, pictures, maps.
+        head: The fitted classifier, None where there is none.
+        notes: Sentences for the user: the protocol, what was left out and why.
+    """
+
+    metrics: dict[str, float]
+    arrays: dict[str, NDArray[Any]]
+    head: Head | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Protocol(ABC):
+    """A way to measure an encoder."""
+
+    @abstractmethod
+    def run(
+        self, encoder: Frozen, train: ImageSet, tests: dict[str, ImageSet], seed: Seed
+    ) -> Result:
+        """Measure a frozen encoder.
+
+        Args:
+            encoder: What is measured.
+            train: What the protocol may fit on and choose by.
+            tests: What it is measured on, by name; never fitted on, never chosen by.
+            seed: For every draw.
+
+        Raises:
+            Unlabelled: It needs labels, and `train` has none.
+        """
