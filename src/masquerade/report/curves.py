@@ -1,0 +1,163 @@
+"""Which curves a run has, and how to read each."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from masquerade.report.figures import Chart, Curve, Part, chart, stacked
+from masquerade.report.read import Story
+from masquerade.report.words import listed, percent
+
+PARTS = {
+    "data": "reading images",
+    "augmentation": "augmentation",
+    "encoder": "encoder",
+    "masker": "mask network",
+    "watching": "checks",
+}
+
+
+def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
+    """The curves of a run, those of others beside its own where they compare."""
+    budget = next((m["budget"] for m in main.config.get("maskers", []) if "budget" in m), None)
+    guides = [(float(budget), "wanted")] if isinstance(budget, int | float) else []
+    found = [
+        chart(
+            "Encoder loss",
+            "How badly the encoder matches two views of an image among all others. "
+            "Runs that mask more have a harder task: compare runs below, not here.",
+            beside(main, others, "encoder/loss"),
+            unit="nats",
+        ),
+        chart(
+            "Right answers while training",
+            "A linear classifier trained along on the encoder's features, which never see "
+            "a label. Measured on training images as they come, augmented.",
+            beside(main, others, "probe/top1"),
+            share=True,
+            floor=0.0,
+        ),
+        chart(
+            "Size of each mask",
+            "The part of the image that each mask hides, on average. A mask that falls "
+            "to 0 % or climbs to 100 % has died.",
+            sizes(main),
+            share=True,
+            floor=0.0,
+            guides=guides,
+        ),
+        chart(
+            "How the masks hide",
+            "Softness: 0 % is a clean cut, 100 % dims everything alike. Image dependence: "
+            "0 % hides the same places in every image.",
+            [
+                Curve("softness", main.series("masker/softness"), 1, "s"),
+                Curve("image dependence", main.series("masker/image_dependence"), 2, "i"),
+            ],
+            share=True,
+            floor=0.0,
+            ceiling=1.0,
+        ),
+        chart(
+            "What the masks pay",
+            "The masker's penalty for masks of the wrong size, overlapping or ragged.",
+            [Curve("price", main.series("masker/price"), 1)],
+            floor=0.0,
+        ),
+        chart(
+            "Spread of the embeddings",
+            "1: they fill all directions alike. 0: every image looks the same to the "
+            "encoder (collapse).",
+            beside(main, others, "health/std"),
+            floor=0.0,
+            ceiling=1.0,
+        ),
+        chart(
+            "Directions in use (RankMe)",
+            "How many directions of the embedding carry something. More is richer.",
+            beside(main, others, "health/rankme"),
+            unit="directions",
+            floor=0.0,
+        ),
+        chart(
+            "Alignment",
+            "Mean squared distance of two views of one image. Lower: the encoder sees they "
+            "belong together.",
+            beside(main, others, "health/alignment"),
+            floor=0.0,
+        ),
+        chart(
+            "Uniformity",
+            "Log of the mean closeness of all pairs of images. Lower: images are spread out "
+            "more evenly.",
+            beside(main, others, "health/uniformity"),
+        ),
+        chart(
+            "Learning rate of the encoder",
+            "How large its steps are.",
+            [Curve("encoder", main.series("encoder/lr"), 1)],
+            floor=0.0,
+        ),
+    ]
+    return [c for c in found if c is not None]
+
+
+def beside(main: Story, others: Sequence[Story], key: str) -> list[Curve]:
+    """One number of several runs."""
+    runs = [main, *others]
+    return [
+        Curve(s.name, s.series(key), k, str(k) if len(runs) > 1 else "")
+        for k, s in enumerate(runs, 1)
+    ]
+
+
+def sizes(story: Story) -> list[Curve]:
+    """The hidden share of each mask."""
+    names = {k for row in story.rows for k in row if k.startswith("masker/size/")}
+    slots = sorted(int(n.rpartition("/")[2]) for n in names)
+    return [
+        Curve(f"mask {k + 1}", story.series(f"masker/size/{k}"), k + 1, str(k + 1)) for k in slots
+    ]
+
+
+class Times(NamedTuple):
+    """Where the time went.
+
+    Attributes:
+        bars: Of the first and the last epoch: its name and its parts.
+        legend: Label and colour of every part.
+        words: The last epoch in a sentence.
+        table: Every epoch: its number, each part's share, images per second.
+    """
+
+    bars: list[tuple[str, list[Part]]]
+    legend: list[tuple[str, int]]
+    words: str
+    table: list[tuple[int, list[str], str]]
+
+
+def times(story: Story) -> Times | None:
+    """Where the time of each epoch went, None if it was not logged."""
+    rows = [r for r in story.rows if any(k.startswith("time/") for k in r)]
+    if not rows:
+        return None
+    seen = {k.removeprefix("time/") for r in rows for k in r if k.startswith("time/")}
+    names = [*(n for n in PARTS if n in seen), *sorted(seen - set(PARTS))]
+
+    def shares(row: dict[str, float]) -> list[tuple[str, float]]:
+        return [(PARTS.get(n, n), float(row.get(f"time/{n}", 0.0))) for n in names]
+
+    chosen = [rows[0], rows[-1]] if len(rows) > 1 else rows
+    last = sorted(stacked(shares(rows[-1])), key=lambda p: -p.share)
+    return Times(
+        [(f"Epoch {int(r['epoch']) + 1}", stacked(shares(r))) for r in chosen],
+        [(PARTS.get(n, n), k) for k, n in enumerate(names, 1)],
+        f"In the last epoch: {listed([f'{percent(p.share, 0)} {p.label}' for p in last])}.",
+        [
+            (
+                int(r["epoch"]) + 1,
+                [percent(share) for _, share in shares(r)],
+                f"{r['images_per_s']:,.0f}" if "images_per_s" in r else "–",
+            )
+            for r in rows
+        ],
+    )

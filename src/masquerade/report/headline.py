@@ -1,0 +1,164 @@
+"""What stands on top of a page: what was trained on what, for how long, and what came of it."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from masquerade.report.read import Story
+from masquerade.report.tables import PROTOCOLS, Column, chance, columns, mean_of, pooled, score
+from masquerade.report.words import Score, percent, span, verdict
+
+TOYBOX = "rendered objects on real photo tiles"
+HOW = {
+    "erase": "patches erased at random",
+    "sequential": "masks that learn where hiding hurts most",
+}
+ASKED = {
+    "linear": "a linear classifier that reads its features",
+    "knn": "a vote among the nearest training images, by its features",
+}
+
+
+class Bar(NamedTuple):
+    """A bar of the picture on top: a share in 0..1 of images named right."""
+
+    name: str
+    share: float
+    text: str
+    main: bool
+
+
+class Headline(NamedTuple):
+    """The top of a page.
+
+    Attributes:
+        title: A heading.
+        mood: good, mixed, bad or open.
+        verdict: One sentence.
+        detail: How it was measured, and what that is worth.
+        bars: The same as a picture; empty if nothing was measured.
+        facts: Short things to know: name and value.
+    """
+
+    title: str
+    mood: str
+    verdict: str
+    detail: str
+    bars: list[Bar]
+    facts: list[tuple[str, str]]
+
+
+def headline(group: Sequence[Story]) -> Headline:
+    """The top of a page about a run, or about runs that differ only in their seed."""
+    story = group[0]
+    mood, sentence, detail, bars = judged(group)
+    return Headline(titled(story), mood, sentence, detail, bars, facts(story))
+
+
+def titled(story: Story) -> str:
+    """`An image network, trained without labels on 4,000 images for 9 min`."""
+    images = story.summary.get("images")
+    on = f"on {images:,} images" if isinstance(images, int) else f"on {data(story, brief=True)}"
+    spent = f" for {span(story.cpu_seconds)} of CPU time" if story.cpu_seconds else ""
+    if story.finished:
+        return f"An image network, trained without labels {on}{spent}"
+    return f"An image network, being trained without labels {on}"
+
+
+def judged(group: Sequence[Story]) -> tuple[str, str, str, list[Bar]]:
+    """Mood, verdict, how it was measured, bars."""
+    story = group[0]
+    if not story.finished:
+        done = f"{story.steps:,} steps are done" if story.steps else "No step is logged yet"
+        return "open", f"Training is not finished: {done}.", "", []
+    wanted = sorted(columns(group), key=lambda c: (c.protocol != "linear", c.protocol != "knn"))
+    column = next((c for c in wanted if pooled(group, c)), None)
+    if column is None:
+        sentence = "It is trained; how good its features are is not measured yet."
+        return "open", sentence, "", []
+    trained, untrained, pixels = (
+        average(pooled(group, column, row)) for row in ("trained", "untrained", "pixels")
+    )
+    assert trained is not None
+    mood, sentence = verdict(trained, untrained, pixels)
+    where = column.metric.partition("/")[0]
+    seeds = f", mean of {len(group)} seeds" if len(group) > 1 else ""
+    count = f"{trained.images:,} images" if trained.images else "images"
+    asked = ASKED.get(column.protocol, f"the protocol {column.protocol}")
+    detail = (
+        f"Measured by {asked}, on {count} of the {where} split{seeds}: "
+        f"{percent(trained.value)} named right."
+    )
+    bars = [Bar("This encoder", trained.value, percent(trained.value), True)]
+    for other, name in ((untrained, "Same network, untrained"), (pixels, "Raw pixels")):
+        if other:
+            bars.append(Bar(name, other.value, percent(other.value), False))
+    guess = chance(story, column)
+    if guess:
+        bars.append(Bar("Guessing", guess, percent(guess), False))
+    return mood, sentence, detail, bars
+
+
+def average(scores: Sequence[Score]) -> Score | None:
+    """The mean over seeds; the images are counted once, as every seed sees the same."""
+    return Score(mean_of(scores), scores[0].images) if scores else None
+
+
+def data(story: Story, brief: bool = False) -> str:
+    """What the run was trained on, in words."""
+    source = story.config.get("data")
+    kind = str(source.get("kind", "")) if isinstance(source, dict) else str(source or "")
+    text = str(story.summary.get("data") or kind or "images")
+    if "toybox" in f"{text} {kind}" and TOYBOX not in text and not brief:
+        text = f"{text}: {TOYBOX}"
+    return text
+
+
+def method(story: Story) -> str:
+    """How the encoder was trained, in words."""
+    objective = called(story.config.get("objective"))
+    maskers = [called(m) for m in story.config.get("maskers") or []]
+    if not maskers:
+        return f"{objective}: two random views of each image are matched; nothing is hidden"
+    hidden = " and ".join(f"{HOW.get(m, 'hiding')} ({m})" for m in maskers)
+    return f"{objective}: two random views of each image are matched, against {hidden}"
+
+
+def called(plug: Any) -> str:
+    """The name of a plug-in in the settings."""
+    return str(plug.get("kind", "?")) if isinstance(plug, dict) else str(plug)
+
+
+def facts(story: Story) -> list[tuple[str, str]]:
+    """Short things to know about a run."""
+    backbone = story.config.get("backbone")
+    network = backbone.get("name", "?") if isinstance(backbone, dict) else "?"
+    epochs = story.summary.get("epochs", story.config.get("epochs", "?"))
+    length = f"{epochs} passes over the images in {story.steps:,} steps"
+    if not story.finished:
+        length = f"{story.steps:,} steps so far, of {epochs} passes over the images"
+    found = [
+        ("Images", data(story)),
+        ("Network", str(story.summary.get("encoder_line") or network)),
+        ("Method", method(story)),
+        ("Length", f"{length}, {story.config.get('batch', '?')} images each"),
+    ]
+    speed = story.summary.get("images_per_cpu_second")
+    if isinstance(speed, int | float):
+        found.append(("Speed", f"{speed:,.0f} images per CPU-second"))
+    machine = story.environment.get("device")
+    if machine:
+        found.append(("Machine", f"{machine}; {story.environment.get('cores', '?')} cores"))
+    return found
+
+
+def against(main: Story, rival: Story) -> str | None:
+    """One sentence on how two runs compare, None if they share no measurement."""
+    for column in columns([main, rival]):
+        a, b = score(main, column), score(rival, column)
+        if a and b and column.protocol == "linear":
+            sign = "above" if a.value >= b.value else "below"
+            return (
+                f"{main.name} is {abs(100 * (a.value - b.value)):.1f} points {sign} "
+                f"{rival.name} ({PROTOCOLS[column.protocol].lower()}, {column.metric.split('/')[0]})"
+            )
+    return None

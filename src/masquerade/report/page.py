@@ -1,0 +1,126 @@
+"""A run, or a demo of several, as one HTML file that needs no network and no JavaScript."""
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from masquerade.core.errors import MissingData
+from masquerade.core.rundir import RunDir
+from masquerade.report import curves, pictures, tables
+from masquerade.report.headline import against, headline
+from masquerade.report.read import Story, grouped, story
+from masquerade.report.settings import sections
+
+PAGE = "report.html"
+
+
+def write(run: RunDir, others: Sequence[RunDir] = ()) -> Path:
+    """Write `report.html` into a run's folder and say where it lies.
+
+    Args:
+        run: The run the page is about. Only its config.json must be there; what else is missing
+            is left out or said in a sentence.
+        others: Runs to compare with. Those that differ from `run` in nothing but the seed are
+            joined with it: means, and standard deviations over seeds.
+
+    Raises:
+        MissingData: One of the folders holds no run.
+    """
+    main = story(run)
+    rivals = [story(other) for other in others if other.path.resolve() != run.path.resolve()]
+    groups = grouped([main, *rivals])
+    page = content(main, groups)
+    return run.write_text(PAGE, rendered(page))
+
+
+def write_demo(folder: RunDir) -> Path:
+    """Write `report.html` into the folder of a demo: its table, and its main run in full.
+
+    Raises:
+        MissingData: There is no demo.json, or its main run is not there.
+    """
+    demo = folder.read_json("demo.json")
+    if not isinstance(demo, dict):
+        raise MissingData(f"{folder.path / 'demo.json'} holds no demo")
+    runs = {p.parent.name: RunDir(p.parent) for p in sorted(folder.path.glob("*/config.json"))}
+    if demo.get("main") not in runs:
+        raise MissingData(
+            f"{folder.path} holds no run {demo.get('main')!r}; it holds: {', '.join(runs) or 'none'}"
+        )
+    main = story(runs.pop(demo["main"]))
+    rivals = [story(run) for run in runs.values()]
+    page = content(main, grouped([main, *rivals]))
+    listed = demo.get("table")
+    table = tables.demo(listed if isinstance(listed, dict) else {}, demo["main"])
+    page["results"] = table or page["results"]
+    page["notes"] = [*page["notes"], *(str(n) for n in demo.get("notes", []))]
+    page["rivals"] = [said for r in rivals if (said := against(main, r))]
+    return folder.write_text(PAGE, rendered(page))
+
+
+def content(main: Story, groups: Sequence[Sequence[Story]]) -> dict[str, Any]:
+    """What the template is filled with."""
+    own, rest = groups[0], [s for group in groups[1:] for s in group]
+    shown = main.snapshots
+    early, late = (shown[0], shown[-1]) if shown else (None, None)
+    return {
+        "name": main.name,
+        "path": str(main.run.path),
+        "top": headline(own),
+        "finished": main.finished,
+        "charts": curves.charts(main, [*own[1:], *rest]),
+        "times": curves.times(main),
+        "results": tables.results(groups),
+        "rivals": [],
+        "health": main.summary.get("verdict"),
+        "mask_verdicts": main.summary.get("mask_verdicts", []),
+        "mask_scores": main.mask_scores,
+        "sheets": [
+            (when, s.step, pictures.panels(s, main.mean))
+            for when, s in (("Early", early), ("Late", late if len(shown) > 1 else None))
+            if s is not None
+        ],
+        "masks": shown[-1].hidden.shape[1] if shown else 0,
+        "film": pictures.film(shown),
+        "colours": pictures.COLOURS,
+        "map": pictures.laid_out(main.embedding) if main.embedding else None,
+        "classes": main.embedding.classes if main.embedding else (),
+        "embedding": main.embedding.about if main.embedding else {},
+        "queries": pictures.queries(main.embedding) if main.embedding else [],
+        "settings": sections(main.config),
+        "config": json.dumps(main.config, indent=2, ensure_ascii=False),
+        "environment": json.dumps(main.environment, indent=2, ensure_ascii=False),
+        "notes": [
+            *(str(n) for n in main.summary.get("notes", [])),
+            *(str(n) for r in main.results.values() for n in r.get("notes", [])),
+        ],
+        "troubles": [t for group in groups for s in group for t in blamed(s, main)],
+    }
+
+
+def blamed(told: Story, main: Story) -> list[str]:
+    """The troubles of a run, with its name where it is not the page's own."""
+    prefix = "" if told is main else f"{told.name}: "
+    return [prefix + text for text in told.troubles]
+
+
+def rendered(page: dict[str, Any]) -> str:
+    """The page; every text in it is escaped."""
+    package = files("masquerade.report")
+    environment = Environment(
+        loader=PackageLoader("masquerade.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    ours = {
+        "style": Markup(package.joinpath("style.css").read_text(encoding="utf-8")),
+        "script": Markup(package.joinpath("script.js").read_text(encoding="utf-8")),
+    }
+    return environment.get_template("page.html.jinja").render(**ours, **page)

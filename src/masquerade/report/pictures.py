@@ -1,0 +1,256 @@
+"""Arrays as pictures inside the page: masks, masked views, thumbnails."""
+
+import base64
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from masquerade.report.read import Bytes, Embedding, Snapshot
+
+SHOWN = 6  # images of the mask gallery
+FRAMES = 8  # moments of the film
+LARGEST = 96  # longest side of a picture in the page, in pixels
+EDGE = 40  # side of a thumbnail of the map, in units of the map
+MAP = (1000, 640)
+COLOURS = (  # of the slots 1.. in raster pictures; the page's own are in style.css
+    (59, 130, 246),
+    (234, 120, 30),
+    (22, 163, 116),
+    (214, 72, 160),
+    (139, 100, 240),
+    (190, 150, 10),
+    (14, 165, 190),
+    (225, 60, 70),
+)
+
+
+class Cell(NamedTuple):
+    """A picture and what it shows, in words."""
+
+    source: str
+    words: str
+
+
+class Panel(NamedTuple):
+    """One image under every mask.
+
+    Attributes:
+        image: The image itself.
+        masks: Each soft mask: white hides all, black nothing.
+        views: Each masked view as the encoder sees it.
+        hard: Which mask is strongest at each pixel; None with a single mask.
+    """
+
+    image: Cell
+    masks: list[Cell]
+    views: list[Cell]
+    hard: Cell | None
+
+
+def uri(pixels: NDArray[Any]) -> str:
+    """A data address of an image [H, W, C] or [H, W]; large ones are made smaller."""
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        pixels = pixels[..., 0]
+    image = Image.fromarray(np.ascontiguousarray(pixels.astype(np.uint8)))
+    small = max(image.size) <= 48
+    image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "WEBP", lossless=small, quality=90, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def panels(taken: Snapshot, mean: tuple[float, ...] | None) -> list[Panel]:
+    """The first images of a snapshot under every mask.
+
+    Args:
+        taken: Images and masks.
+        mean: What stands where something is hidden: the training images' mean colour, white = 1.
+            None: the mean of the images shown.
+    """
+    images = taken.images[:SHOWN].astype(np.float64)
+    channels = images.shape[3]
+    if mean is not None and len(mean) >= channels:
+        fill = 255 * np.array(mean[:channels])
+    else:
+        fill = images.mean((0, 1, 2))
+    found = []
+    for number, (image, hidden) in enumerate(
+        zip(images, taken.hidden.astype(np.float64) / 255, strict=False), 1
+    ):
+        masks, views = [], []
+        for k, mask in enumerate(hidden, 1):
+            size = f"{mask.mean():.0%}"
+            masks.append(
+                Cell(uri(255 * mask), f"Mask {k} of image {number}, white hides: {size} hidden")
+            )
+            seen = image * (1 - mask[..., None]) + fill * mask[..., None]
+            views.append(Cell(uri(seen), f"Image {number} as the encoder sees it under mask {k}"))
+        hard = None
+        if len(hidden) > 1:
+            hard = Cell(
+                uri(hardened(hidden)), f"The strongest mask at each pixel of image {number}"
+            )
+        found.append(Panel(Cell(uri(image), f"Image {number}"), masks, views, hard))
+    return found
+
+
+def hardened(hidden: NDArray[np.float64]) -> Bytes:
+    """The colour of the strongest of the masks [N, H, W] at each pixel.
+
+    Full colour where it hides more than half of the pixel, pale where it hides less.
+    """
+    palette = np.array([COLOURS[k % len(COLOURS)] for k in range(len(hidden))], np.float64)
+    colour = palette[hidden.argmax(0)]
+    pale = 0.3 * colour + 0.7 * np.array([214.0, 216.0, 222.0])
+    return np.where((hidden.max(0) > 0.5)[..., None], colour, pale).round().astype(np.uint8)
+
+
+class Film(NamedTuple):
+    """How the masks of one image changed: the steps, the image, and each mask at each step."""
+
+    steps: list[int]
+    image: Cell
+    masks: list[list[Cell]]
+
+
+def film(taken: list[Snapshot]) -> Film | None:
+    """The masks of the first image over all snapshots; None if fewer than three show it."""
+    if not taken:
+        return None
+    first = taken[0]
+    taken = [
+        s
+        for s in taken
+        if s.hidden.shape[1:] == first.hidden.shape[1:]
+        and len(s.images)
+        and np.array_equal(s.images[0], first.images[0])
+    ]
+    if len(taken) < 3:
+        return None
+    if len(taken) > FRAMES:
+        taken = [taken[k] for k in np.linspace(0, len(taken) - 1, FRAMES).round().astype(int)]
+    masks = [
+        [Cell(uri(s.hidden[0, k]), f"Mask {k + 1} after {s.step} steps") for s in taken]
+        for k in range(first.hidden.shape[1])
+    ]
+    return Film([s.step for s in taken], Cell(uri(first.images[0]), "The image"), masks)
+
+
+class Point(NamedTuple):
+    """An image of the map: its place in units of the map, its class, and its picture's corner."""
+
+    row: int
+    x: float
+    y: float
+    slot: int
+    label: str
+    corner: tuple[int, int]
+    picture: bool
+
+
+class Map(NamedTuple):
+    """Images laid out in the plane; those with `picture` do not overlap, the rest are dots."""
+
+    atlas: str
+    size: tuple[int, int]
+    thumb: tuple[int, int]
+    points: list[Point]
+
+
+def laid_out(shown: Embedding) -> Map:
+    """The map of an embedding; thumbnails are put where there is room, in the given order."""
+    pictures, thumb = reduced(shown.pictures)
+    columns = max(1, int(np.ceil(np.sqrt(len(pictures)))))
+    rows = -(-len(pictures) // columns)
+    h, w = thumb
+    atlas = np.zeros((max(rows, 1) * h, columns * w, pictures.shape[3]), np.uint8)
+    for k, picture in enumerate(pictures):
+        atlas[k // columns * h :, k % columns * w :][:h, :w] = picture
+    low, high = shown.place.min(0), shown.place.max(0)
+    extent = np.where(high > low, high - low, 1.0)
+    room = np.array(MAP) - 1.5 * EDGE
+    places = (shown.place - low) / extent * room + 0.75 * EDGE
+    taken: list[tuple[float, float]] = []
+    points = []
+    for k, (x, y) in enumerate(places):
+        free = all(abs(x - a) >= EDGE or abs(y - b) >= EDGE for a, b in taken)
+        if free:
+            taken.append((x, y))
+        label = int(shown.labels[k])
+        corner = (k % columns * w, k // columns * h)
+        points.append(Point(k, x, y, label + 1, named(shown, k), corner, free))
+    points.sort(key=lambda p: p.picture)
+    return Map(whole(atlas), (atlas.shape[1], atlas.shape[0]), (w, h), points)
+
+
+def reduced(pictures: Bytes, side: int = 40) -> tuple[Bytes, tuple[int, int]]:
+    """Pictures with a longest side of at most `side` pixels, and their (height, width)."""
+    height, width = pictures.shape[1:3]
+    step = max(1, -(-max(height, width) // side))
+    if step > 1:  # whole blocks are averaged
+        h, w = height // step, width // step
+        cut = pictures[:, : h * step, : w * step].astype(np.float64)
+        cut = cut.reshape(len(cut), h, step, w, step, -1).mean((2, 4))
+        pictures = cut.round().astype(np.uint8)
+    return pictures, (pictures.shape[1], pictures.shape[2])
+
+
+def whole(atlas: Bytes) -> str:
+    """A data address of all thumbnails in one picture."""
+    image = Image.fromarray(atlas[..., 0] if atlas.shape[2] != 3 else atlas)
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=82, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def named(shown: Embedding, row: int) -> str:
+    """The class of an image of the map, empty if it has none."""
+    label = int(shown.labels[row])
+    if label < 0:
+        return ""
+    return shown.classes[label] if label < len(shown.classes) else f"class {label}"
+
+
+class Neighbour(NamedTuple):
+    """An image near a query: its picture, class, similarity, whether it is of the same class."""
+
+    picture: Cell
+    label: str
+    similarity: float
+    same: bool | None
+
+
+class Query(NamedTuple):
+    """An image and those nearest to it."""
+
+    picture: Cell
+    label: str
+    near: list[Neighbour]
+
+
+def queries(shown: Embedding, most: int = 8) -> list[Query]:
+    """Some images with their nearest neighbours."""
+    found = []
+    for row, near, close in zip(
+        shown.queries[:most], shown.neighbours, shown.similarity, strict=False
+    ):
+        own = named(shown, row)
+        found.append(
+            Query(
+                Cell(uri(shown.pictures[row]), f"Query: {own or 'an image'}"),
+                own,
+                [
+                    Neighbour(
+                        Cell(uri(shown.pictures[n]), f"Neighbour: {named(shown, n) or 'an image'}"),
+                        named(shown, n),
+                        float(s),
+                        named(shown, n) == own if own else None,
+                    )
+                    for n, s in zip(near, close, strict=True)
+                ],
+            )
+        )
+    return found

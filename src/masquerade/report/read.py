@@ -1,0 +1,273 @@
+"""What a run folder tells, read for a page: nothing here fails because a file is broken."""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from masquerade.core.errors import MissingData
+from masquerade.core.rundir import RunDir
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Arrays = dict[str, NDArray[Any]]
+
+
+class Snapshot(NamedTuple):
+    """What the maskers hid on a few images at one moment of the training.
+
+    Attributes:
+        step: Steps done.
+        images: [n, H, W, C], grey or colour, as large as in training.
+        hidden: [n, N, H, W], 255 = hidden.
+    """
+
+    step: int
+    images: Bytes
+    hidden: Bytes
+
+
+class Embedding(NamedTuple):
+    """Images laid out by what the encoder makes of them.
+
+    Attributes:
+        place: [n, 2], a position in the plane; no unit.
+        labels: [n], -1 = none.
+        pictures: [n, H, W, C].
+        queries: [q], rows of `pictures`.
+        neighbours: [q, k], rows of `pictures`, nearest first.
+        similarity: [q, k], cosine in -1..1.
+        classes: Names in label order.
+        about: What the producer says of it: method, layer, data.
+    """
+
+    place: Floats
+    labels: Ints
+    pictures: Bytes
+    queries: Ints
+    neighbours: Ints
+    similarity: Floats
+    classes: tuple[str, ...]
+    about: dict[str, Any]
+
+
+class Series(NamedTuple):
+    """One number over the training, where it was logged and finite.
+
+    Attributes:
+        steps: Steps done.
+        values: As logged.
+        dropped: How many were nan or infinite.
+    """
+
+    steps: Floats
+    values: Floats
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Story:
+    """One run as far as its folder tells it.
+
+    Attributes:
+        run: The folder.
+        config: The settings, nested.
+        environment: Versions and machine; empty if unknown.
+        summary: What a finished run says of itself; empty while it is not finished.
+        rows: Lines of metrics.jsonl, one per step.
+        results: What each protocol measured: `{"knn": {"rows": ..., "notes": ...}}`.
+        confusion: By protocol, the trained encoder's table of true against given class.
+        mask_scores: How masks agree with exact ones; empty if not measured.
+        snapshots: Early to late.
+        embedding: None where there is none.
+        troubles: One sentence per file that could not be used.
+    """
+
+    run: RunDir
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    summary: dict[str, Any]
+    rows: list[dict[str, Any]]
+    results: dict[str, dict[str, Any]]
+    confusion: dict[str, Ints]
+    mask_scores: dict[str, Any]
+    snapshots: list[Snapshot]
+    embedding: Embedding | None
+    mean: tuple[float, ...] | None
+    troubles: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What the run is called: its title, or its folder where the title says nothing."""
+        title = str(self.config.get("title", ""))
+        return title if title not in ("", "pretrain") else self.folder
+
+    @property
+    def folder(self) -> str:
+        """The folder's own name."""
+        return self.run.path.resolve().name
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended."""
+        return bool(self.summary)
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return int(self.summary.get("steps", self.rows[-1]["step"] + 1 if self.rows else 0))
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU-seconds the training took so far, None if unknown."""
+        spent = self.series("cpu_seconds").values
+        known = self.summary.get("cpu_seconds", float(spent[-1]) if len(spent) else None)
+        return None if known is None else float(known)
+
+    def series(self, key: str) -> Series:
+        """One number over the training; empty if it was never logged."""
+        found = [(r["step"] + 1, r[key]) for r in self.rows if isinstance(r.get(key), int | float)]
+        table = np.array(found, np.float64).reshape(-1, 2)
+        fine = np.isfinite(table[:, 1])
+        return Series(table[fine, 0], table[fine, 1], int((~fine).sum()))
+
+
+def story(run: RunDir) -> Story:
+    """Read a run folder.
+
+    Raises:
+        MissingData: There is no readable config.json: it is no run.
+    """
+    config = run.read_json("config.json")
+    if not isinstance(config, dict):
+        raise MissingData(f"{run.path / 'config.json'} holds no settings")
+    troubles: list[str] = []
+    results = {
+        f.stem: found
+        for f in sorted((run.path / "eval").glob("*.json"))
+        if (found := table(run, f"eval/{f.name}", troubles))
+    }
+    mask_scores = results.pop("masks", {})
+    about = results.pop("embedding", {})
+    results = {n: r for n, r in results.items() if isinstance(r.get("rows"), dict)}
+    confusion = {}
+    for name in results:
+        found = arrays(run, f"eval/{name}.npz", troubles).get("trained/confusion/test")
+        if found is not None and found.ndim == 2:
+            confusion[name] = found.astype(np.int64)
+    mean = table(run, "encoder.json", troubles).get("mean")
+    return Story(
+        run=run,
+        config=config,
+        environment=table(run, "environment.json", troubles),
+        summary=table(run, "summary.json", troubles),
+        rows=merged(run, troubles),
+        results=results,
+        confusion=confusion,
+        mask_scores=mask_scores,
+        snapshots=snapshots(run, troubles),
+        embedding=embedding(run, about, troubles),
+        mean=tuple(float(v) for v in mean) if mean else None,
+        troubles=tuple(troubles),
+    )
+
+
+def table(run: RunDir, name: str, troubles: list[str]) -> dict[str, Any]:
+    """A JSON object of the run, empty if there is none or it cannot be read."""
+    if not run.has(name):
+        return {}
+    try:
+        found = run.read_json(name)
+    except (MissingData, OSError):
+        found = None
+    if not isinstance(found, dict):
+        troubles.append(f"{name} cannot be read and is left out.")
+        return {}
+    return found
+
+
+def arrays(run: RunDir, name: str, troubles: list[str]) -> Arrays:
+    """The arrays of an npz file of the run, empty if there is none or it cannot be read."""
+    if not run.has(name):
+        return {}
+    try:
+        with np.load(run.path / name, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        troubles.append(f"{name} cannot be read and is left out.")
+        return {}
+
+
+def merged(run: RunDir, troubles: list[str]) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, those of one step joined, in the order of the steps."""
+    try:
+        lines = run.lines()
+    except (OSError, UnicodeDecodeError):
+        troubles.append("metrics.jsonl cannot be read and is left out.")
+        return []
+    by_step: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            by_step.setdefault(line["step"], {}).update(line)
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def snapshots(run: RunDir, troubles: list[str]) -> list[Snapshot]:
+    """The mask pictures, early to late."""
+    found = []
+    for path in sorted((run.path / "masks").glob("step_*.npz")):
+        stored = arrays(run, f"masks/{path.name}", troubles)
+        images, hidden = stored.get("images"), stored.get("hidden")
+        number = path.stem.removeprefix("step_")
+        if images is None or hidden is None or not number.isdigit():
+            if stored:
+                troubles.append(f"masks/{path.name} holds no images with masks and is left out.")
+            continue
+        if images.shape[:3] != (len(hidden), *hidden.shape[2:]) or hidden.dtype != np.uint8:
+            troubles.append(f"masks/{path.name} has masks of another size than its images.")
+            continue
+        found.append(Snapshot(int(number), images, hidden))
+    return sorted(found, key=lambda s: s.step)
+
+
+def embedding(run: RunDir, about: dict[str, Any], troubles: list[str]) -> Embedding | None:
+    """The map and the neighbours, None where they were not made."""
+    stored = arrays(run, "eval/embedding.npz", troubles)
+    if not stored:
+        return None
+    try:
+        place, pictures = stored["map"].astype(np.float64), stored["thumbnails"]
+        n = len(place)
+        labels = stored.get("labels", np.full(n, -1)).astype(np.int64)
+        queries = stored.get("queries", np.zeros(0)).astype(np.int64)
+        neighbours = stored.get("neighbours", np.zeros((0, 0))).astype(np.int64)
+        similarity = stored.get("similarity", np.zeros(neighbours.shape)).astype(np.float64)
+    except (KeyError, ValueError) as error:
+        troubles.append(f"eval/embedding.npz lacks {error} and is left out.")
+        return None
+    fits = place.shape == (n, 2) and len(pictures) == n and len(labels) == n
+    inside = all(((rows >= 0) & (rows < n)).all() for rows in (queries, neighbours))
+    if not (fits and inside and len(queries) == len(neighbours) == len(similarity)):
+        troubles.append("the arrays of eval/embedding.npz do not fit together and are left out.")
+        return None
+    classes = tuple(str(c) for c in about.get("classes", ()))
+    return Embedding(place, labels, pictures, queries, neighbours, similarity, classes, about)
+
+
+def alike(story: Story) -> str:
+    """The settings that two runs share if they differ in nothing but seed, title and machine."""
+    rest = {k: v for k, v in story.config.items() if k not in ("seed", "title", "runtime")}
+    return json.dumps(rest, sort_keys=True)
+
+
+def grouped(stories: Sequence[Story]) -> list[list[Story]]:
+    """Runs that differ only in their seed, together, in the order of their first."""
+    groups: dict[str, list[Story]] = {}
+    for one in stories:
+        groups.setdefault(alike(one), []).append(one)
+    return list(groups.values())
