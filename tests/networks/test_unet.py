@@ -97,10 +97,12 @@ def test_every_image_gets_the_same_features_whatever_else_is_in_the_batch() -> N
     torch.testing.assert_close(unet(images)[1:2], unet(images[1:2]), rtol=1e-4, atol=1e-5)
 
 
-def test_it_runs_in_bfloat16() -> None:
+def test_it_stays_contiguous_in_a_channels_last_model_and_runs_in_bfloat16() -> None:
+    model = nn.Sequential(UNet(32, 8)).to(memory_format=torch.channels_last)
     images = torch.randn(2, 3, 32, 32, generator=Seed(0).generator())
     with torch.autocast("cpu", torch.bfloat16):
-        features = UNet(32, 8).to(memory_format=torch.channels_last)(
-            images.to(memory_format=torch.channels_last)
-        )
+        features = model(images.to(memory_format=torch.channels_last))
     assert features.isfinite().all()
+    assert features.is_contiguous()
+    assert all(p.is_contiguous() for p in model.parameters())
+    assert model.to(torch.float64)(images.double()).dtype == torch.float64
