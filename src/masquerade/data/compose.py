@@ -45,8 +45,10 @@ class Preset(NamedTuple):
     soft: float
 
 
-THINGS10 = tuple("bed chair electronics lamp person plant sofa table vehicle vessel".split())
-STICKERS10 = tuple("bird bug building clothing fruit mammal meal plant sea vehicle".split())
+OBJECTS = "bed chair electronics lamp person plant sofa table vehicle vessel"
+THINGS10 = tuple(OBJECTS.split())
+EMOJI = "bird bug building clothing fruit mammal meal plant sea vehicle"
+STICKERS10 = tuple(EMOJI.split())
 EASY, HARD = (0.82, 1.08), (0.55, 0.95)
 PRESETS = {
     "things10": Preset("things", THINGS10, 8, EASY, 0.1, 0.8),
@@ -222,8 +224,8 @@ def background(bank: Bank, rng: Generator, size: int, tiles: list[int], soft: fl
         image = image.filter(ImageFilter.GaussianBlur(radius))
     elif rng.random() < 0.3:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 1.5) * size / 64))
-    canvas = np.asarray(image).astype(np.float32) / 255
-    canvas = np.clip(canvas * rng.uniform(0.65, 1.2) + rng.uniform(-0.05, 0.05), 0, 1)
+    flat = np.asarray(image).astype(np.float32) / 255
+    canvas: NDArray[Any] = np.clip(flat * rng.uniform(0.65, 1.2) + rng.uniform(-0.05, 0.05), 0, 1)
     if soft:
         keep = 1 - soft * rng.uniform(0.2, 0.65)
         canvas = canvas * keep + (1 - keep) * canvas.mean((0, 1))
@@ -242,7 +244,7 @@ def posed(cutout: Bytes, rng: Generator, side: float, turn: int) -> Floats:
     image = image.convert("RGBa").resize(shape, grows)
     if turn:
         image = image.rotate(rng.uniform(-turn, turn), Image.Resampling.BILINEAR, expand=True)
-    out: Floats = np.asarray(image).astype(np.float32) / 255
+    out: NDArray[Any] = np.asarray(image).astype(np.float32) / 255
     out[..., :3] = np.minimum(out[..., :3] * rng.uniform(0.75, 1.15), out[..., 3:])
     return out
 
@@ -266,7 +268,7 @@ def paste(
 
 
 def meeting(size: int, alpha: NDArray[Any], left: int, top: int) -> tuple[Any, Any]:
-    """Where a pasted rectangle lies on the canvas, and which part of it does; slices, maybe empty."""
+    """Where a pasted rectangle lies on the canvas, and which part of it does; maybe empty."""
     y0, y1 = max(0, top), max(0, min(size, top + alpha.shape[0]))
     x0, x1 = max(0, left), max(0, min(size, left + alpha.shape[1]))
     if y1 <= y0 or x1 <= x0:

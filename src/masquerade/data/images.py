@@ -140,17 +140,11 @@ class ImageSet:
 
     def noted(self, *sentences: str) -> "ImageSet":
         """The same set with more to say."""
-        return ImageSet(
-            self.name,
-            self._pixels,
-            extent=self.extent,
-            targets=self.targets,
-            classes=self.classes,
-            files=self.files,
-            notes=(*self.notes, *sentences),
-            rows=self._rows,
-            folder=self._folder,
-        )
+        return self._but(notes=(*self.notes, *sentences))
+
+    def labelled(self, label: NDArray[np.int64], classes: tuple[str, ...]) -> "ImageSet":
+        """The same set with a class for each image, -1 = none."""
+        return self._but(targets={**self.targets, "label": label}, classes=classes)
 
     def digests(self) -> list[str]:
         """A name for each image's content: blake2b-128 of its pixels inside the extent, as hex.
@@ -194,6 +188,18 @@ class ImageSet:
         std = np.sqrt(np.maximum(squares / count - mean**2, 0)).clip(1 / 255)
         return tuple(mean.tolist()), tuple(std.tolist())
 
+    def _but(self, **changes: Any) -> "ImageSet":
+        kept = {
+            "extent": self.extent,
+            "targets": self.targets,
+            "classes": self.classes,
+            "files": self.files,
+            "notes": self.notes,
+            "rows": self._rows,
+            "folder": self._folder,
+        }
+        return ImageSet(self.name, self._pixels, **{**kept, **changes})
+
     def _stored(self, indices: Rows) -> NDArray[np.int64]:
         picked = where(indices, len(self))
         return picked if self._rows is None else self._rows[picked]
@@ -201,9 +207,11 @@ class ImageSet:
     def _covered(self, index: int) -> NDArray[Any]:
         row = index if self._rows is None else int(self._rows[index])
         if self.extent is None:
-            return self._pixels[row]
+            whole: NDArray[Any] = self._pixels[row]
+            return whole
         height, width = self.extent[index]
-        return self._pixels[row, :height, :width]
+        covered: NDArray[Any] = self._pixels[row, :height, :width]
+        return covered
 
 
 def where(indices: Rows, length: int) -> NDArray[np.int64]:
@@ -212,7 +220,7 @@ def where(indices: Rows, length: int) -> NDArray[np.int64]:
     if picked.dtype == bool and len(picked) == length:
         return np.flatnonzero(picked)
     picked = picked.astype(np.int64).reshape(-1)
-    if len(picked) and not (0 <= picked.min() and picked.max() < length):
+    if len(picked) and (picked.min() < 0 or picked.max() >= length):
         raise IndexError(f"indices {picked.min()} to {picked.max()} for {length} images")
     return picked
 

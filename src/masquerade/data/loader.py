@@ -19,13 +19,13 @@ class Batch(NamedTuple):
     Attributes:
         images: uint8, or uint16 where 16 bits were asked for.
         extent: Height and width really covered.
-        index: Places in the image set.
+        indices: Places in the image set.
         labels: Class indices, -1 = none; None where no image has one.
     """
 
     images: UInt[Tensor, "B C H W"]
     extent: Int[Tensor, "B 2"]
-    index: Int[Tensor, " B"]
+    indices: Int[Tensor, " B"]
     labels: Int[Tensor, " B"] | None
 
 

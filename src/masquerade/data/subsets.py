@@ -1,4 +1,4 @@
-"""Label fractions and held-out parts: index arrays from a seed, stratified, whole groups at a time."""
+"""Label fractions and held-out parts as index arrays: seeded, by class, whole groups at a time."""
 
 import numpy as np
 import torch

@@ -19,6 +19,10 @@ from typing import Any, BinaryIO
 FEW = 64  # below this many items, starting processes costs more than it saves
 
 Job = Callable[..., list[Any]]
+RAISED = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(OSError, RuntimeError, TypeError, ValueError, AssertionError),
+)
 
 
 def spread(
@@ -158,12 +162,11 @@ def serve() -> None:
 def answer(jobs: BinaryIO, answers: BinaryIO) -> None:
     """Runs one job; its error travels back to be raised in the parent."""
     job, common, items = pickle.load(jobs)  # the parent wrote it
-    results, error = None, None
+    results: list[Any] = []
+    error: BaseException | None = None
     try:
         results = job(common, items)
-    except (OSError, ArithmeticError, LookupError, MemoryError, RuntimeError) as raised:
-        error = raised
-    except (AttributeError, TypeError, ValueError) as raised:
+    except RAISED as raised:
         error = raised
     pickle.dump((results, error), answers)
     answers.flush()
