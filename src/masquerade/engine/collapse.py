@@ -138,7 +138,7 @@ def std(z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
 
 
 def rankme(z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
-    """exp of the entropy of the singular values, which are divided by their sum.
+    """The exponential of the entropy of the singular values, which are divided by their sum.
 
     Rows are not centred, as published. 1 for one direction, min(B, D) for equally used ones.
     """

@@ -111,7 +111,7 @@ class Classifier(Protocol):
                 "The protocol embedding works without: a map of the images and nearest neighbours"
             )
         rows = torch.nonzero(labels >= 0)[:, 0].numpy()
-        if len(labels[rows].unique()) < 2:
+        if len(torch.unique(labels[rows])) < 2:
             raise Unlabelled(
                 f"{self.config.kind} tells classes apart, and all labelled images of {train.name} "
                 "are of one class"
@@ -133,7 +133,7 @@ def aligned(images: ImageSet, classes: tuple[str, ...]) -> Int[Tensor, " N"]:
         return torch.full((len(images),), -1)
     own = images.classes or tuple(str(i) for i in range(int(labels.max()) + 1))
     place = {name: i for i, name in enumerate(classes)}
-    strange = [own[i] for i in labels[labels >= 0].unique().tolist() if own[i] not in place]
+    strange = [own[i] for i in torch.unique(labels[labels >= 0]).tolist() if own[i] not in place]
     if strange:
         raise ValueError(
             f"{images.name} has classes that the training images lack: {', '.join(strange)}. "

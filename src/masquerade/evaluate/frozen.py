@@ -113,7 +113,7 @@ class Frozen:
         key = self._key(images, crop) if self.cache else ""
         features = cached(self.cache, key, lambda: self._extracted(images, crop))
         if layer == "projector" and self.projector is not None:
-            features = extract(self.projector, features.split(4096), device=self.device)
+            features = extract(self.projector, torch.split(features, 4096), device=self.device)
         wrong = int((~features.isfinite()).any(dim=1).sum())
         if wrong:
             raise Diverged(
@@ -124,7 +124,7 @@ class Frozen:
 
     def shown(self, images: ImageSet, crop: float = 1.0) -> Iterator[Float[Tensor, "B C S S"]]:
         """The images as the encoder sees them, batch by batch."""
-        for rows in torch.arange(len(images)).split(self.batch):
+        for rows in torch.split(torch.arange(len(images)), self.batch):
             pixels, extents = images.read(rows), images.extents(rows)
             yield plain(pixels, extents, self.size, self.mean, self.std, crop)
 

@@ -111,7 +111,7 @@ class Index(Head):
             )
         k = min(k or self.config.k, len(self.labels))
         rows = max(1, CHUNK // len(self.labels))
-        found = [nearest(self._closeness(part), k) for part in features.split(rows)]
+        found = [nearest(self._closeness(part), k) for part in torch.split(features, rows)]
         closeness, row = (torch.cat(parts) for parts in zip(*found, strict=True))
         return Near(closeness, self.labels[row], row)
 

@@ -27,7 +27,7 @@ def confusion(
 
 
 def recall(table: Int[Tensor, "C C"]) -> Float[Tensor, " C"]:
-    """Each class's share of right answers from a confusion table; nan for a class without images."""
+    """Each class's share of right answers, from a confusion table; nan for an empty class."""
     return table.diagonal().double() / table.sum(dim=1).double()
 
 
