@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 
-CLASSES = tuple("bed chair electronics lamp person plant sofa table vehicle vessel".split())
+THINGS = "bed chair electronics lamp person plant sofa table vehicle vessel"
+CLASSES = tuple(THINGS.split())
 Scores = dict[str, dict[str, float]]
 SCORES: Scores = {
     "trained": {"test/top1": 0.412, "seen/top1": 0.503},
@@ -44,7 +45,7 @@ def softness(images: NDArray[np.uint8], masks: int, firm: float) -> NDArray[np.u
     light = images.mean(3) / 255
     levels = np.linspace(0.2, 0.8, masks)[None, :, None, None]
     z = firm * (0.2 - np.abs(light[:, None] - levels)) - 1
-    return (255 / (1 + np.exp(-z))).round().astype(np.uint8)
+    return np.asarray((255 / (1 + np.exp(-z))).round(), np.uint8)
 
 
 def config(title: str, seed: int, maskers: int, **more: Any) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from masquerade.report.figures import Chart, Curve, Part, chart, stacked
-from masquerade.report.read import Story
-from masquerade.report.words import listed, percent
+from masquerade.report.read import Story, names
+from masquerade.report.words import NONE, listed, percent
 
 PARTS = {
     "data": "reading images",
@@ -18,21 +18,23 @@ PARTS = {
 
 def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
     """The curves of a run, those of others beside its own where they compare."""
+    runs = list(zip(names([main, *others]), [main, *others], strict=True))
     budget = next((m["budget"] for m in main.config.get("maskers", []) if "budget" in m), None)
-    guides = [(float(budget), "wanted")] if isinstance(budget, int | float) else []
+    most = float(max(main.series("health/directions").values, default=0.0))
+    guides = [(float(budget), "budget")] if isinstance(budget, int | float) else []
     found = [
         chart(
             "Encoder loss",
             "How badly the encoder matches two views of an image among all others. "
             "Runs that mask more have a harder task: compare runs below, not here.",
-            beside(main, others, "encoder/loss"),
+            beside(runs, "encoder/loss"),
             unit="nats",
         ),
         chart(
             "Right answers while training",
             "A linear classifier trained along on the encoder's features, which never see "
             "a label. Measured on training images as they come, augmented.",
-            beside(main, others, "probe/top1"),
+            beside(runs, "probe/top1"),
             share=True,
             floor=0.0,
         ),
@@ -67,46 +69,52 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
             "Spread of the embeddings",
             "1: they fill all directions alike. 0: every image looks the same to the "
             "encoder (collapse).",
-            beside(main, others, "health/std"),
+            beside(runs, "health/std"),
             floor=0.0,
             ceiling=1.0,
         ),
         chart(
             "Directions in use (RankMe)",
             "How many directions of the embedding carry something. More is richer.",
-            beside(main, others, "health/rankme"),
-            unit="directions",
+            beside(runs, "health/rankme"),
             floor=0.0,
+            guides=[(most, "all there are")] if most else [],
         ),
         chart(
-            "Alignment",
-            "Mean squared distance of two views of one image. Lower: the encoder sees they "
-            "belong together.",
-            beside(main, others, "health/alignment"),
+            "Same image, other image",
+            "Mean squared distance of the embeddings, 0 to 4. Two views of one image should lie "
+            "far closer than two images.",
+            [
+                Curve("two views of one image", main.series("health/alignment"), 1, "v"),
+                Curve("two images", main.series("health/strangers"), 2, "i"),
+            ],
             floor=0.0,
         ),
         chart(
             "Uniformity",
-            "Log of the mean closeness of all pairs of images. Lower: images are spread out "
-            "more evenly.",
-            beside(main, others, "health/uniformity"),
+            "How evenly the images are spread over all directions. 0: not at all; about -4: as "
+            "evenly as can be.",
+            beside(runs, "health/uniformity"),
         ),
         chart(
-            "Learning rate of the encoder",
-            "How large its steps are.",
-            [Curve("encoder", main.series("encoder/lr"), 1)],
+            "Learning rates",
+            "How large the steps of each network are.",
+            [
+                Curve(player, main.series(f"{player}/lr"), k, player[0])
+                for k, player in enumerate(("encoder", "masker", "probe"), 1)
+            ],
+            smooth=False,
             floor=0.0,
         ),
     ]
     return [c for c in found if c is not None]
 
 
-def beside(main: Story, others: Sequence[Story], key: str) -> list[Curve]:
-    """One number of several runs."""
-    runs = [main, *others]
+def beside(runs: Sequence[tuple[str, Story]], key: str) -> list[Curve]:
+    """One number of several runs, by their names."""
     return [
-        Curve(s.name, s.series(key), k, str(k) if len(runs) > 1 else "")
-        for k, s in enumerate(runs, 1)
+        Curve(name, told.series(key), k, str(k) if len(runs) > 1 else "")
+        for k, (name, told) in enumerate(runs, 1)
     ]
 
 
@@ -156,7 +164,7 @@ def times(story: Story) -> Times | None:
             (
                 int(r["epoch"]) + 1,
                 [percent(share) for _, share in shares(r)],
-                f"{r['images_per_s']:,.0f}" if "images_per_s" in r else "–",
+                f"{r['images_per_s']:,.0f}" if "images_per_s" in r else NONE,
             )
             for r in rows
         ],

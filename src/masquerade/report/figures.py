@@ -52,7 +52,6 @@ class Chart(NamedTuple):
 
     title: str
     about: str
-    unit: str
     lines: list[Line]
     across: list[Tick]
     up: list[Tick]
@@ -76,6 +75,7 @@ def chart(
     curves: Sequence[Curve],
     *,
     unit: str = "",
+    smooth: bool = True,
     share: bool = False,
     floor: float | None = None,
     ceiling: float | None = None,
@@ -88,6 +88,7 @@ def chart(
         about: One sentence on how to read it.
         curves: Those without a value are left out.
         unit: Of the values.
+        smooth: Draw a running mean where there are many values, the values thinly behind it.
         share: The values are shares in 0..1, to be written as percent.
         floor: Where the axis begins at the latest; None = where the data do.
         ceiling: Where the axis ends at the earliest.
@@ -105,24 +106,25 @@ def chart(
     last = max(float(c.series.steps[-1]) for c in curves)
 
     def x(step: Floats) -> Floats:
-        return LEFT + step / max(last, 1.0) * (WIDTH - LEFT - RIGHT)
+        return np.asarray(LEFT + step / max(last, 1.0) * (WIDTH - LEFT - RIGHT))
 
     def y(value: Floats) -> Floats:
-        return TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return np.asarray(TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM))
 
     def said(value: float) -> str:
         return percent(value) if share else short(value)
 
-    windows = {window(len(c.series.values)) for c in curves}
+    windows: set[int] = set()
     lines = []
     for c in curves:
         steps, value = c.series.steps, c.series.values
-        wide = window(len(value))
-        smooth = trailing(value, wide)
-        across, up = x(steps), y(smooth)
+        wide = window(len(value)) if smooth else 1
+        windows.add(wide)
+        drawn = trailing(value, wide)
+        across, up = x(steps), y(drawn)
         some = np.unique(np.linspace(0, len(steps) - 1, min(READ, len(steps))).astype(int))
         read = "|".join(
-            f"{across[i]:.1f} {up[i]:.1f} {steps[i]:.0f} {said(smooth[i])}" for i in some
+            f"{across[i]:.1f} {up[i]:.1f} {steps[i]:.0f} {said(drawn[i])}" for i in some
         )
         raw = dots(*thinned(across, y(value))) if wide > 1 else ""
         lines.append(
@@ -132,7 +134,7 @@ def chart(
                 c.slot,
                 raw,
                 dots(*thinned(across, up)),
-                said(float(smooth[-1])),
+                said(float(drawn[-1])),
                 (float(across[-1]), float(up[-1])),
                 read,
             )
@@ -141,7 +143,6 @@ def chart(
     return Chart(
         title,
         about,
-        unit,
         apart(lines),
         [Tick(float(x(np.array(t))), f"{t:,.0f}") for t in ticks(0, last, 4)],
         [
@@ -149,7 +150,7 @@ def chart(
             for t in ticks(low, high, 5)
         ],
         [Tick(float(y(np.array(v))), name) for v, name in guides],
-        note(windows, lost),
+        note(windows, lost, unit),
         "; ".join(
             f"{c.label}: from {said(c.series.values[0])} to {said(c.series.values[-1])}, "
             f"lowest {said(c.series.values.min())}, highest {said(c.series.values.max())}"
@@ -168,7 +169,7 @@ def trailing(values: Floats, wide: int) -> Floats:
     sums = np.concatenate([[0.0], values.cumsum()])
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - wide, 0)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    return np.asarray((sums[ends] - sums[starts]) / (ends - starts))
 
 
 def thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -209,14 +210,16 @@ def apart(lines: list[Line]) -> list[Line]:
     return moved
 
 
-def note(windows: set[int], lost: int) -> str:
-    """How the lines were smoothed, and what is missing."""
+def note(windows: set[int], lost: int, unit: str) -> str:
+    """How the lines were smoothed, what is missing, and the unit."""
     said = []
     if windows != {1}:
         wide = " to ".join(str(w) for w in sorted(windows - {1})[:: max(1, len(windows) - 1)])
-        said.append(f"Thick: mean of the last {wide} logged values. Thin: every logged value.")
+        said.append(f"Thick line: mean of the last {wide} values.")
     if lost:
         said.append(f"{lost} logged values were not finite and are not drawn.")
+    if unit:
+        said.append(f"Unit: {unit}.")
     return " ".join(said)
 
 

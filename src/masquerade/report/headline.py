@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from masquerade.report.read import Story
-from masquerade.report.tables import PROTOCOLS, Column, chance, columns, mean_of, pooled, score
-from masquerade.report.words import Score, percent, span, verdict
+from masquerade.report.tables import chance, columns, mean_of, pooled
+from masquerade.report.words import Score, doubt, gap, percent, points, span, verdict
 
 TOYBOX = "rendered objects on real photo tiles"
 HOW = {
@@ -94,7 +94,7 @@ def judged(group: Sequence[Story]) -> tuple[str, str, str, list[Bar]]:
             bars.append(Bar(name, other.value, percent(other.value), False))
     guess = chance(story, column)
     if guess:
-        bars.append(Bar("Guessing", guess, percent(guess), False))
+        bars.append(Bar("Guessing at random", guess, percent(guess), False))
     return mood, sentence, detail, bars
 
 
@@ -151,14 +151,18 @@ def facts(story: Story) -> list[tuple[str, str]]:
     return found
 
 
-def against(main: Story, rival: Story) -> str | None:
-    """One sentence on how two runs compare, None if they share no measurement."""
-    for column in columns([main, rival]):
-        a, b = score(main, column), score(rival, column)
-        if a and b and column.protocol == "linear":
-            sign = "above" if a.value >= b.value else "below"
-            return (
-                f"{main.name} is {abs(100 * (a.value - b.value)):.1f} points {sign} "
-                f"{rival.name} ({PROTOCOLS[column.protocol].lower()}, {column.metric.split('/')[0]})"
+def against(main: Sequence[Story], rival: Sequence[Story], name: str) -> str | None:
+    """One sentence on how two groups of runs compare, None if they share no measurement."""
+    for column in sorted(columns([*main, *rival]), key=lambda c: c.protocol != "linear"):
+        a, b = average(pooled(main, column)), average(pooled(rival, column))
+        if a is None or b is None:
+            continue
+        if gap(a, b):
+            found = f"{points(a.value - b.value)} {'better' if a.value > b.value else 'worse'}"
+        else:
+            found = (
+                f"no clear difference ({percent(a.value)} against {percent(b.value)}; "
+                f"up to {points(doubt(a, b))} may be chance)"
             )
+        return f"Beside {name}, {column.head}: {found}."
     return None

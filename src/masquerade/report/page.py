@@ -12,11 +12,15 @@ from markupsafe import Markup
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.report import curves, pictures, tables
-from masquerade.report.headline import against, headline
+from masquerade.report.headline import against, data, headline
 from masquerade.report.read import Story, grouped, story
 from masquerade.report.settings import sections
 
 PAGE = "report.html"
+SPLITS = (
+    "test: objects and backgrounds that training never showed. "
+    "seen: trained objects on backgrounds that training never showed."
+)
 
 
 def write(run: RunDir, others: Sequence[RunDir] = ()) -> Path:
@@ -45,53 +49,56 @@ def write_demo(folder: RunDir) -> Path:
         MissingData: There is no demo.json, or its main run is not there.
     """
     demo = folder.read_json("demo.json")
-    if not isinstance(demo, dict):
-        raise MissingData(f"{folder.path / 'demo.json'} holds no demo")
     runs = {p.parent.name: RunDir(p.parent) for p in sorted(folder.path.glob("*/config.json"))}
-    if demo.get("main") not in runs:
+    if not isinstance(demo, dict) or demo.get("main") not in runs:
+        there = ", ".join(runs) or "none"
         raise MissingData(
-            f"{folder.path} holds no run {demo.get('main')!r}; it holds: {', '.join(runs) or 'none'}"
+            f"{folder.path / 'demo.json'} must name one of its runs as main; there are: {there}"
         )
     main = story(runs.pop(demo["main"]))
-    rivals = [story(run) for run in runs.values()]
-    page = content(main, grouped([main, *rivals]))
+    page = content(main, grouped([main, *(story(run) for run in runs.values())]))
     listed = demo.get("table")
-    table = tables.demo(listed if isinstance(listed, dict) else {}, demo["main"])
+    table = tables.demo(listed, demo["main"]) if isinstance(listed, dict) else None
     page["results"] = table or page["results"]
     page["notes"] = [*page["notes"], *(str(n) for n in demo.get("notes", []))]
-    page["rivals"] = [said for r in rivals if (said := against(main, r))]
     return folder.write_text(PAGE, rendered(page))
 
 
 def content(main: Story, groups: Sequence[Sequence[Story]]) -> dict[str, Any]:
-    """What the template is filled with."""
-    own, rest = groups[0], [s for group in groups[1:] for s in group]
-    shown = main.snapshots
-    early, late = (shown[0], shown[-1]) if shown else (None, None)
+    """What the template is filled with.
+
+    Args:
+        main: The run the page is about.
+        groups: Runs that differ only in their seed; the first holds `main`.
+    """
+    own, rest = groups[0], groups[1:]
+    shown, laid = main.snapshots, main.embedding
+    sheets = [("Early", shown[0]), ("Late", shown[-1])] if len(shown) > 1 else []
+    if len(shown) == 1:
+        sheets = [("So far", shown[0])]
+    glimpse = pictures.glimpse(shown[-1], main.mean) if shown else []
     return {
         "name": main.name,
         "path": str(main.run.path),
         "top": headline(own),
+        "rivals": [s for g in rest if (s := against(own, g, g[0].name))] if main.finished else [],
+        "glimpse": glimpse or (pictures.sample(laid) if laid else []),
         "finished": main.finished,
-        "charts": curves.charts(main, [*own[1:], *rest]),
+        "charts": curves.charts(main, [*own[1:], *(s for group in rest for s in group)]),
         "times": curves.times(main),
         "results": tables.results(groups),
-        "rivals": [],
+        "splits": SPLITS if "toybox" in data(main) else "",
+        "confusion": tables.confusion(main),
         "health": main.summary.get("verdict"),
         "mask_verdicts": main.summary.get("mask_verdicts", []),
         "mask_scores": main.mask_scores,
-        "sheets": [
-            (when, s.step, pictures.panels(s, main.mean))
-            for when, s in (("Early", early), ("Late", late if len(shown) > 1 else None))
-            if s is not None
-        ],
+        "sheets": [(when, s.step, pictures.panels(s, main.mean)) for when, s in sheets],
         "masks": shown[-1].hidden.shape[1] if shown else 0,
         "film": pictures.film(shown),
         "colours": pictures.COLOURS,
-        "map": pictures.laid_out(main.embedding) if main.embedding else None,
-        "classes": main.embedding.classes if main.embedding else (),
-        "embedding": main.embedding.about if main.embedding else {},
-        "queries": pictures.queries(main.embedding) if main.embedding else [],
+        "map": pictures.laid_out(laid) if laid else None,
+        "classes": laid.classes if laid else (),
+        "queries": pictures.queries(laid) if laid else [],
         "settings": sections(main.config),
         "config": json.dumps(main.config, indent=2, ensure_ascii=False),
         "environment": json.dumps(main.environment, indent=2, ensure_ascii=False),

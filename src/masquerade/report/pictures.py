@@ -97,6 +97,18 @@ def panels(taken: Snapshot, mean: tuple[float, ...] | None) -> list[Panel]:
     return found
 
 
+def glimpse(taken: Snapshot, mean: tuple[float, ...] | None) -> list[list[Cell]]:
+    """Three images and up to three masked views of each, for the top of a page."""
+    return [[p.image, *p.views[:3]] for p in panels(taken, mean)[:3]]
+
+
+def sample(shown: Embedding) -> list[list[Cell]]:
+    """Twelve images in three rows, for the top of a page without masks."""
+    rows = np.unique(np.linspace(0, len(shown.pictures) - 1, 12).round().astype(int))
+    cells = [Cell(uri(shown.pictures[r]), named(shown, int(r)) or "An image") for r in rows]
+    return [cells[k : k + 4] for k in range(0, len(cells), 4)]
+
+
 def hardened(hidden: NDArray[np.float64]) -> Bytes:
     """The colour of the strongest of the masks [N, H, W] at each pixel.
 
@@ -105,7 +117,8 @@ def hardened(hidden: NDArray[np.float64]) -> Bytes:
     palette = np.array([COLOURS[k % len(COLOURS)] for k in range(len(hidden))], np.float64)
     colour = palette[hidden.argmax(0)]
     pale = 0.3 * colour + 0.7 * np.array([214.0, 216.0, 222.0])
-    return np.where((hidden.max(0) > 0.5)[..., None], colour, pale).round().astype(np.uint8)
+    firm = (hidden.max(0) > 0.5)[..., None]
+    return np.asarray(np.where(firm, colour, pale).round(), np.uint8)
 
 
 class Film(NamedTuple):

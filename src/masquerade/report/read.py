@@ -85,6 +85,7 @@ class Story:
         mask_scores: How masks agree with exact ones; empty if not measured.
         snapshots: Early to late.
         embedding: None where there is none.
+        mean: The training images' mean colour, white = 1; None if unknown.
         troubles: One sentence per file that could not be used.
     """
 
@@ -157,9 +158,9 @@ def story(run: RunDir) -> Story:
     results = {n: r for n, r in results.items() if isinstance(r.get("rows"), dict)}
     confusion = {}
     for name in results:
-        found = arrays(run, f"eval/{name}.npz", troubles).get("trained/confusion/test")
-        if found is not None and found.ndim == 2:
-            confusion[name] = found.astype(np.int64)
+        counts = arrays(run, f"eval/{name}.npz", troubles).get("trained/confusion/test")
+        if counts is not None and counts.ndim == 2:
+            confusion[name] = counts.astype(np.int64)
     mean = table(run, "encoder.json", troubles).get("mean")
     return Story(
         run=run,
@@ -259,15 +260,29 @@ def embedding(run: RunDir, about: dict[str, Any], troubles: list[str]) -> Embedd
     return Embedding(place, labels, pictures, queries, neighbours, similarity, classes, about)
 
 
-def alike(story: Story) -> str:
+def alike(told: Story) -> str:
     """The settings that two runs share if they differ in nothing but seed, title and machine."""
-    rest = {k: v for k, v in story.config.items() if k not in ("seed", "title", "runtime")}
+    rest = {k: v for k, v in told.config.items() if k not in ("seed", "title", "runtime")}
     return json.dumps(rest, sort_keys=True)
 
 
 def grouped(stories: Sequence[Story]) -> list[list[Story]]:
     """Runs that differ only in their seed, together, in the order of their first."""
     groups: dict[str, list[Story]] = {}
-    for one in stories:
-        groups.setdefault(alike(one), []).append(one)
+    for told in stories:
+        groups.setdefault(alike(told), []).append(told)
     return list(groups.values())
+
+
+def names(stories: Sequence[Story]) -> list[str]:
+    """A name for each of several runs: its title, its seed or folder beside it where needed."""
+    seeded = [f"{s.name}, seed {s.config.get('seed', '?')}" for s in stories]
+    titles = [s.name for s in stories]
+    return [
+        title
+        if titles.count(title) == 1
+        else seed
+        if seeded.count(seed) == 1
+        else f"{seed}, {told.run.path}"
+        for told, title, seed in zip(stories, titles, seeded, strict=True)
+    ]

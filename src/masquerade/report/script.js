@@ -1,5 +1,6 @@
 "use strict";
 // Reading values off by pointing; the page says everything without it.
+for (const said of document.querySelectorAll(".live")) said.hidden = false;
 for (const svg of document.querySelectorAll(".chart svg")) {
   const lines = [...svg.querySelectorAll("[data-read]")].map((line) => ({
     label: line.dataset.label,

@@ -5,7 +5,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from masquerade.report.read import Story
-from masquerade.report.words import Score, doubt, percent, points, span
+from masquerade.report.words import NONE, Score, doubt, percent, points, span
 
 PROTOCOLS = {"knn": "kNN", "linear": "Linear"}
 BASES = {"untrained": "Same network, untrained", "pixels": "Raw pixels, no network"}
@@ -111,7 +111,7 @@ def results(groups: Sequence[Sequence[Story]]) -> Table | None:
         seeds = f"{len(group)} seeds" if len(group) > 1 else ""
         lines.append((group[0].name, seeds, found, cost(group) if several else []))
     first = groups[0]
-    blank = [Cell("–"), Cell("–")] if several else []
+    blank = [Cell(NONE), Cell(NONE)] if several else []
     extra = {row for s in first for r in s.results.values() for row in r["rows"]} - {"trained"}
     for row in [*(b for b in BASES if b in extra), *sorted(extra - set(BASES))]:
         found = [pooled(first, c, row) for c in cols]
@@ -131,8 +131,8 @@ def results(groups: Sequence[Sequence[Story]]) -> Table | None:
         for k, (name, seeds, found, costs) in enumerate(lines)
     ]
     if any(guesses):
-        cells = [Cell("–") if g is None else Cell(percent(g)) for g in guesses]
-        rows.append(Row("Guessing", "", cells + blank))
+        cells = [Cell(NONE) if g is None else Cell(percent(g)) for g in guesses]
+        rows.append(Row("Guessing at random", "", cells + blank))
     heads = [c.head for c in cols] + (["Steps", "CPU time"] if several else [])
     return Table(
         "Share of images named right. Bold: the best of its column.",
@@ -150,7 +150,7 @@ def mean_of(scores: Sequence[Score]) -> float:
 def cell(scores: Sequence[Score], best: float) -> Cell:
     """The mean, with the standard deviation over seeds where there are several."""
     if not scores:
-        return Cell("–")
+        return Cell(NONE)
     value = mean_of(scores)
     spread = f"± {100 * stdev(s.value for s in scores):.1f}" if len(scores) > 1 else ""
     return Cell(percent(value), spread, round(value, 3) >= round(best, 3))
@@ -159,7 +159,7 @@ def cell(scores: Sequence[Score], best: float) -> Cell:
 def cost(group: Sequence[Story]) -> list[Cell]:
     """Steps and CPU time of a group's runs, the mean over them."""
     spent = [s.cpu_seconds for s in group if s.cpu_seconds is not None]
-    return [Cell(f"{group[0].steps:,}"), Cell(span(mean(spent)) if spent else "–")]
+    return [Cell(f"{group[0].steps:,}"), Cell(span(mean(spent)) if spent else NONE)]
 
 
 def doubts(groups: Sequence[Sequence[Story]], cols: Sequence[Column]) -> str:
@@ -180,6 +180,35 @@ def doubts(groups: Sequence[Sequence[Story]], cols: Sequence[Column]) -> str:
             "Each row is one run with one seed; how much seeds differ is not in this table."
         )
     return " ".join(said)
+
+
+class Confusion(NamedTuple):
+    """Of the images of each class, the share given each class.
+
+    Attributes:
+        protocol: Whose answers.
+        names: Of the classes.
+        rows: A class and, for each answer, its share in 0..1 and whether it is right.
+    """
+
+    protocol: str
+    names: list[str]
+    rows: list[tuple[str, list[tuple[float, bool]]]]
+
+
+def confusion(story: Story, most: int = 20) -> Confusion | None:
+    """What the encoder mixes up on test images, None with more than `most` classes."""
+    protocol = next((p for p in ("linear", "knn") if p in story.confusion), None)
+    if protocol is None or len(story.confusion[protocol]) > most:
+        return None
+    counts = story.confusion[protocol]
+    known = story.embedding.classes if story.embedding else ()
+    names = [known[k] if k < len(known) else f"class {k}" for k in range(len(counts))]
+    rows = [
+        (name, [(n / max(int(line.sum()), 1), j == k) for j, n in enumerate(line.tolist())])
+        for k, (name, line) in enumerate(zip(names, counts, strict=True))
+    ]
+    return Confusion(PROTOCOLS.get(protocol, protocol), names, rows)
 
 
 HEADS = {
@@ -215,7 +244,7 @@ def demo(content: dict[str, Any], main: str) -> Table | None:
         )
         for line in lines
     ]
-    caption = "Share of images named right, at equal steps and at equal CPU time. Bold: the best of its column."
+    caption = "Share of images named right, and what it cost. Bold: the best of its column."
     return Table(caption, [HEADS.get(k, k.replace("_", " ")) for k in keys], rows, "")
 
 
@@ -228,9 +257,9 @@ def demo_cell(key: str, value: Any, top: float) -> Cell:
     """A cell of the demo's table."""
     n = number(value)
     if n is None:
-        return Cell("–" if value is None else str(value))
+        return Cell(NONE if value is None else str(value))
     if key == "steps":
-        return Cell(f"{n:,.0f}" if n else "–")
+        return Cell(f"{n:,.0f}" if n else NONE)
     if key == "cpu_seconds":
-        return Cell(span(n) if n else "–")
+        return Cell(span(n) if n else NONE)
     return Cell(percent(n), "", round(n, 3) >= round(top, 3))

@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+NONE = "\N{EN DASH}"  # stands where nothing was measured
+
 
 class Score(NamedTuple):
     """How often something names the right class.
@@ -70,7 +72,7 @@ def gap(a: Score, b: Score) -> int:
 
 
 def verdict(trained: Score, untrained: Score | None, pixels: Score | None) -> tuple[str, str]:
-    """What came of it: a mood (`good`, `mixed`, `bad`, `open`) and one sentence for the headline."""
+    """What came of it: a mood (`good`, `mixed`, `bad`, `open`) and a sentence for the top."""
     others = [(untrained, "the same network untrained"), (pixels, "raw pixels")]
     known = [(score, name, gap(trained, score)) for score, name in others if score]
     if not known:

@@ -1,0 +1,219 @@
+import html
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from masquerade.core.errors import MissingData
+from masquerade.core.rundir import RunDir
+from masquerade.report import page
+
+VOID = {"meta", "img", "line", "polyline", "rect", "circle", "path", "ellipse", "image", "use"}
+
+
+class Page(HTMLParser):
+    """What a browser would find: every tag closed in order, its attributes, its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.texts, self.styles = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+        self.text = " ".join(" ".join(self.texts).replace("\xa0", " ").split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.texts.append(data)
+
+    def named(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def read(path):
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_page_is_well_formed_and_holds_the_numbers_of_its_run(write_run):
+    path = page.write(write_run())
+    found = read(path)
+    assert path.name == "report.html"
+    assert path.stat().st_size < 4_000_000
+    assert "trained without labels on 4,000 images for 9 min of CPU time" in found.text
+    assert "9.1 points better than the same network untrained" in found.text
+    for number in ("41.2 %", "50.3 %", "36.2 %", "23.3 %", "0.45", "0.40"):
+        assert number in found.text
+    assert "rendered objects on real photo tiles" in found.text
+    assert "mask 3 hides almost nothing" in found.text
+    assert "overlap" in found.text  # a setting
+
+
+def test_a_page_loads_nothing(write_run):
+    text = page.write(write_run()).read_text(encoding="utf-8")
+    for _, attrs in Page(text).tags:
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            value = attrs.get(name)
+            assert value is None or value.startswith(("data:image/", "#")), value
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_every_picture_has_words_and_every_table_a_caption(write_run):
+    text = page.write(write_run()).read_text(encoding="utf-8")
+    found = Page(text)
+    assert len(found.named("img")) > 40
+    assert all(attrs["alt"] for attrs in found.named("img"))
+    for attrs in found.named("svg"):
+        role = attrs.get("role")
+        assert role != "img" or attrs["aria-label"]
+    assert len(found.named("table")) == len(found.named("caption"))
+    headings = [int(tag[1]) for tag, _ in found.tags if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(b <= a + 1 for a, b in zip(headings, headings[1:], strict=False))
+    ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_names_are_text_and_never_markup(write_run):
+    evil = '<script>alert("x")</script>'
+    run = write_run(title=evil, classes=(evil, "'\"><img src=x onerror=y>"), note=evil)
+    text = page.write(run).read_text(encoding="utf-8")
+    found = Page(text)
+    assert len(found.named("script")) == 1
+    assert not any("onerror" in attrs for _, attrs in found.tags)
+    assert evil not in text
+    assert html.escape(evil, quote=False)[:14] in text
+
+
+def test_a_folder_with_settings_alone_gives_a_page(tmp_path, write_run):
+    run = RunDir(tmp_path / "bare")
+    run.write_json("config.json", write_run().read_json("config.json"))
+    found = read(page.write(run))
+    assert "Training is not finished" in found.text
+    assert "masquerade evaluate" in found.text
+    assert "rendered objects on real photo tiles" in found.text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(MissingData, match=r"config\.json"):
+        page.write(RunDir(tmp_path))
+
+
+def test_a_run_that_is_not_finished_says_how_far_it_is(write_run):
+    found = read(page.write(write_run(finished=False)))
+    assert "89 steps are done" in found.text or "90 steps are done" in found.text
+    assert "not measured yet" in found.text.lower()
+
+
+def test_without_labels_there_is_a_map_and_a_sentence(write_run):
+    found = read(page.write(write_run(labels=False)))
+    assert "not measured yet" in found.text
+    assert "How it sorts the images" in found.text
+    assert "Right answers while training" not in found.text
+
+
+def test_without_maskers_nothing_is_said_of_masks(write_run):
+    found = read(page.write(write_run("simclr", maskers=0)))
+    assert "nothing is hidden" in found.text
+    assert "What was hidden" not in found.text
+    assert "Size of each mask" not in found.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("masks/step_0000010.npz", b"PK\x03\x04 cut"),
+        ("eval/embedding.npz", b""),
+        ("eval/linear.json", b"{"),
+        ("summary.json", b"[1]"),
+        ("encoder.json", b"\xff"),
+        ("metrics.jsonl", b"\xff\xfe"),
+    ],
+)
+def test_a_broken_file_costs_a_sentence(write_run, name, content):
+    run = write_run()
+    run.write(name, lambda out: out.write(content))
+    found = read(page.write(run))
+    assert f"{name} cannot be read and is left out." in found.text
+
+
+def test_arrays_that_do_not_fit_cost_a_sentence(write_run):
+    run = write_run()
+    arrays = dict(np.load(run.path / "eval/embedding.npz"))
+    arrays["neighbours"] = arrays["neighbours"] + 1000
+    run.write("eval/embedding.npz", lambda out: np.savez(out, **arrays))
+    run.write("masks/step_0000010.npz", lambda out: np.savez(out, images=np.zeros((2, 4, 4, 3))))
+    found = read(page.write(run))
+    assert "do not fit together" in found.text
+    assert "holds no images with masks" in found.text
+
+
+def test_grey_and_large_pictures_are_shown(write_run):
+    rng = np.random.default_rng(0)
+    for name, shape in (("grey", (12, 28, 28, 1)), ("large", (12, 160, 120, 3))):
+        pictures = rng.integers(0, 255, shape, dtype=np.uint8)
+        path = page.write(write_run(name, pictures=pictures))
+        assert "How it sorts the images" in read(path).text
+        assert path.stat().st_size < 2_000_000
+
+
+def test_runs_that_differ_only_in_their_seed_are_one_row_with_spread(write_run):
+    first = write_run("a", title="sequential")
+    others = []
+    for seed, value in ((1, 0.402), (2, 0.452)):
+        scores = {"trained": {"test/top1": value, "seen/top1": 0.5}}
+        others.append(write_run(f"b{seed}", title="sequential", seed=seed, scores=scores))
+    rival = write_run("simclr", maskers=0, scores={"trained": {"test/top1": 0.2}})
+    found = read(page.write(first, [*others, rival]))
+    assert "sequential 3 seeds" in found.text
+    assert "42.2 % ± 2.6" in found.text  # of 41.2, 40.2 and 45.2
+    assert "mean of 3 seeds" in found.text
+    assert "Beside simclr, Linear, test: 22.2 points better" in found.text
+    assert "sequential, seed 2" in found.text  # in the curves
+
+
+def demo(write_run, tmp_path, main="demo/sequential"):
+    write_run("demo/sequential", title="sequential")
+    write_run("demo/simclr", title="simclr", maskers=0)
+    rows = [
+        {"name": "pixels", "knn_test": 0.23, "linear_test": 0.25},
+        {"name": "untrained", "steps": 0, "knn_test": 0.2, "linear_test": 0.32},
+        {"name": "simclr", "steps": 300, "cpu_seconds": 210.0, "linear_test": 0.38},
+        {"name": "sequential", "steps": 300, "cpu_seconds": 512.0, "linear_test": 0.412},
+    ]
+    folder = RunDir(tmp_path / "demo")
+    content = {"table": {"columns": list(rows[3]), "rows": rows}, "main": main, "notes": ["a note"]}
+    folder.write_json("demo.json", content)
+    return folder
+
+
+def test_a_demo_shows_its_table_and_its_main_run(write_run, tmp_path):
+    found = read(page.write_demo(demo(write_run, tmp_path, "sequential")))
+    for text in ("Raw pixels", "38.0 %", "9 min", "210 s", "a note", "What was hidden"):
+        assert text.replace("210 s", "4 min") in found.text
+    assert "Beside simclr" in found.text
+
+
+def test_a_demo_without_its_main_run_is_refused(write_run, tmp_path):
+    with pytest.raises(MissingData, match="simclr"):
+        page.write_demo(demo(write_run, tmp_path, "nothing"))
+
+
+def test_the_settings_stand_on_the_page_as_they_are_stored(write_run):
+    run = write_run()
+    text = html.unescape(page.write(run).read_text(encoding="utf-8"))
+    assert json.dumps(run.read_json("config.json"), indent=2) in text

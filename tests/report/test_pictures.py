@@ -1,0 +1,79 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from masquerade.report import pictures
+from masquerade.report.read import Embedding, Snapshot
+
+
+def pixels(cell):
+    data = base64.b64decode(cell.source.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def test_a_hidden_pixel_has_the_mean_colour_and_a_kept_one_its_own():
+    image = np.full((1, 8, 8, 3), (200, 100, 50), np.uint8)
+    hidden = np.zeros((1, 1, 8, 8), np.uint8)
+    hidden[..., :4] = 255
+    hidden[..., 4:6] = 51  # a fifth
+    panel = pictures.panels(Snapshot(1, image, hidden), (0.0, 1.0, 0.2))[0]
+    view = pixels(panel.views[0])
+    assert view[0, 0] == pytest.approx([0, 255, 51], abs=1)
+    assert view[0, 5] == pytest.approx([160, 131, 50], abs=1)
+    assert view[0, 7] == pytest.approx([200, 100, 50], abs=1)
+    assert "55% hidden" in panel.masks[0].words
+    assert panel.hard is None
+
+
+def test_without_a_known_mean_the_images_shown_give_it():
+    image = np.zeros((2, 8, 8, 1), np.uint8)
+    image[1] = 200
+    hidden = np.full((2, 1, 8, 8), 255, np.uint8)
+    for panel in pictures.panels(Snapshot(1, image, hidden), None):
+        assert pixels(panel.views[0])[0, 0] == pytest.approx([100] * 3, abs=1)
+
+
+def test_the_strongest_mask_gives_the_colour_pale_below_a_half():
+    hidden = np.array([[[0.9, 0.1]], [[0.2, 0.4]], [[0.1, 0.0]]])
+    found = pictures.hardened(hidden)
+    assert tuple(found[0, 0]) == pictures.COLOURS[0]
+    assert found[0, 1].astype(int).sum() > sum(pictures.COLOURS[1])
+
+
+def test_thumbnails_of_a_map_do_not_overlap_and_every_image_has_a_place():
+    rng = np.random.default_rng(0)
+    n = 300
+    shown = Embedding(
+        rng.normal(size=(n, 2)),
+        np.full(n, -1),
+        rng.integers(0, 255, (n, 20, 20, 3), dtype=np.uint8),
+        np.zeros(0, np.int64),
+        np.zeros((0, 5), np.int64),
+        np.zeros((0, 5)),
+        (),
+        {},
+    )
+    laid = pictures.laid_out(shown)
+    assert sorted(p.row for p in laid.points) == list(range(n))
+    large = [p for p in laid.points if p.picture]
+    assert len(large) > 50
+    for k, a in enumerate(large):
+        assert pictures.EDGE / 2 <= a.x <= pictures.MAP[0] - pictures.EDGE / 2
+        for b in large[:k]:
+            assert max(abs(a.x - b.x), abs(a.y - b.y)) >= pictures.EDGE
+    assert len({p.corner for p in laid.points}) == n
+
+
+def test_a_film_needs_three_moments_of_the_same_image():
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    hidden = np.zeros((1, 2, 8, 8), np.uint8)
+    taken = [Snapshot(s, image, hidden) for s in (1, 5, 9)]
+    film = pictures.film(taken)
+    assert film is not None
+    assert film.steps == [1, 5, 9]
+    assert len(film.masks) == 2
+    assert pictures.film(taken[:2]) is None
+    assert pictures.film([*taken[:2], Snapshot(9, image + 1, hidden)]) is None
