@@ -136,11 +136,13 @@ def test_it_trains_in_bfloat16_and_channels_last(name: str) -> None:
     [
         ({"name": "resnet81"}, "Did you mean resnet18"),
         ({"name": "torchvision:resnet19"}, "Did you mean torchvision:resnet18"),
+        ({"name": "torchvision:googlenet"}, "gives no features"),
         ({"name": "hf-hub:somebody/model"}, "no timm or torchvision model"),
         ({"options": {"num_classes": 10}}, "num_classes cannot be set"),
         ({"options": {"layer": [1]}}, "resnet18 cannot be built with layer"),
         ({"name": "swin_tiny_patch4_window7_224", "stem": "small", "options": {}}, "no small stem"),
         ({"name": "torchvision:vgg11", "stem": "small", "options": {}}, "no small stem"),
+        ({"name": "convnext_atto_ols", "stem": "small", "options": {}}, "no small stem"),
         ({"name": "convnext_atto", "stem": "adios", "options": {}}, "no adios stem"),
         ({"name": "vit_tiny_patch16_224", "options": {}, "size": 31}, "cannot be cut into patches"),
         ({"name": "vit_tiny_patch16_224", "options": {}, "size": 100}, "size of 96 or 112 px"),

@@ -97,12 +97,33 @@ def test_one_process_alone_gets_plain_batch_norm_bit_for_bit() -> None:
         assert torch.equal(a, b)
 
 
-def test_the_gradient_of_the_formula_passes_a_finite_difference_check(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def lonely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group of one process, so that the joined formula runs without others."""
     monkeypatch.setattr(dist, "get_world_size", lambda: 1)
     monkeypatch.setattr(dist, "all_gather", lambda parts, mine: parts[0].copy_(mine))
     monkeypatch.setattr(dist, "all_reduce", lambda tensor: None)
+
+
+@pytest.mark.usefixtures("lonely")
+def test_bfloat16_batches_are_summed_in_float32() -> None:
+    x = (normal(64, 3, 8, 8) * 2 + 30).bfloat16().requires_grad_()
+    weight, bias = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    out, mean, variance, count = norms.Normalise.apply(x, weight, bias, 1e-5)
+    torch.autograd.backward(out.float().pow(3).mean())
+    exact = x.detach().double()
+    assert out.dtype == torch.bfloat16
+    assert x.grad is not None and x.grad.dtype == torch.bfloat16
+    assert weight.grad is not None and weight.grad.dtype == torch.float32
+    torch.testing.assert_close(mean.double(), exact.mean((0, 2, 3)), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        variance.double(), exact.var((0, 2, 3), correction=0), rtol=1e-5, atol=0
+    )
+    assert count == 64 * 8 * 8
+
+
+@pytest.mark.usefixtures("lonely")
+def test_the_gradient_of_the_formula_passes_a_finite_difference_check() -> None:
     inputs = [normal(5, 3, 2), normal(3, name="w"), normal(3, name="b")]
     for tensor in inputs:
         tensor.requires_grad_()

@@ -134,6 +134,11 @@ def config(encoder: Backbone, how: Recipe) -> dict[str, Any]:
             "first_conv": known.first_conv,
             "classifier": known.classifier,
         },
+        "masquerade": {
+            "architecture": how.name,
+            "stem": encoder.stem,
+            "changes": list(how.changes),
+        },
     }
 
 
@@ -172,8 +177,11 @@ def readme(card: Card, how: Recipe, counted: int) -> str:
         "Digests of training images": f"{counted}, kept in the run's folder" if counted else "none",
     }
     told = {k: v for k, v in card.about.items() if isinstance(v, str | int | float) and v != ""}
-    told.pop("digests", None)
-    rows = facts | {k.replace("_", " ").capitalize(): plainly(v) for k, v in told.items()}
+    rows = facts | {
+        k.replace("_", " ").capitalize(): plainly(v)
+        for k, v in told.items()
+        if k not in ("title", "digests", "projector")
+    }
     table = "\n".join(f"| {k} | {v} |" for k, v in rows.items())
     short = (
         ""

@@ -29,6 +29,9 @@ TORCHVISION = "torchvision:"
 RESERVED = {"num_classes", "in_chans", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
 RESERVED |= {"checkpoint_path", "cache_dir", "features_only", "weights", "progress"}
 
+# Of torchvision: several outputs while training, or no linear classifier that could be taken off.
+UNFIT = {"googlenet", "inception_v3", "squeezenet1_0", "squeezenet1_1"}
+
 GRID = 8  # patches per side of a small transformer, as many as in CIFAR-10 with patches of 4
 
 # The modules, of timm and of torchvision, whose models have a ResNet's conv1 and maxpool.
@@ -52,6 +55,8 @@ def check(name: str) -> None:
     if name.startswith(TORCHVISION):
         known = [TORCHVISION + n for n in torchvision.models.list_models(torchvision.models)]
         found = name in known
+        if name.removeprefix(TORCHVISION) in UNFIT:
+            raise ValueError(f"{name} gives no features; take a timm model or a ResNet instead")
     else:
         known = timm.list_models() if ":" not in name and "/" not in name else []
         found = name.partition(".")[0] in known
@@ -76,7 +81,8 @@ def stem_of(name: str) -> Kind | None:
         return "strided"
     if module in ("timm.models.vision_transformer", "timm.models.deit"):
         return "vit"
-    return "convnext" if module == "timm.models.convnext" else None
+    # The overlapping stems of the _ols variants have a stride of 4, whatever their options say.
+    return "convnext" if module == "timm.models.convnext" and "_ols" not in name else None
 
 
 def described(name: str, stem: Stem, size: int, options: dict[str, Any]) -> str:
