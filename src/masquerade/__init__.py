@@ -1,3 +1,23 @@
-"""masquerade: image encoders trained without labels, by hiding parts of images."""
+"""masquerade: image encoders trained without labels, by hiding parts of images.
+
+import masquerade as mq
+run = mq.pretrain("sequential", data="photos", size=96, out="runs/photos")
+run.encoder, run.metrics, run.report
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Run", "demo", "pretrain"]
+
+if TYPE_CHECKING:
+    from masquerade.api import Run, demo, pretrain
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `masquerade.api`, imported once they are used: torch takes seconds."""
+    if name not in __all__:
+        raise AttributeError(f"module 'masquerade' has no attribute {name!r}")
+    from masquerade import api
+
+    return getattr(api, name)

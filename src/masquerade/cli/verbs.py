@@ -51,9 +51,9 @@ def evaluate(words: list[str], as_json: bool) -> None:
     """Measure an encoder and print what came out."""
     from masquerade.jobs import evaluate as job
 
-    told = sorted_out(words, {"data", "size", "baselines", "seed"})
+    told = sorted_out(words, {"data", "baselines", "seed"})
     run = existing(told.targets[:1])
-    config = job.Evaluate.of(run, told.targets[1:], told.reserved).override(told.settings)
+    config = job.Evaluate.of(run, told.targets[1:], told.reserved).with_words(told.settings)
     results = job.run(config, run, show.say)
     if as_json:
         show.as_json(results)
@@ -64,7 +64,9 @@ def evaluate(words: list[str], as_json: bool) -> None:
         if columns:
             title = f"{name} on {result['data']}"
             show.table(
-                title, ("", *columns), [[n, *(row.get(c) for c in columns)] for n, row in rows.items()]
+                title,
+                ("", *columns),
+                [[n, *(row.get(c) for c in columns)] for n, row in rows.items()],
             )
         for note in result.get("notes", []):
             show.say(note)

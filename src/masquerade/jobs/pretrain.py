@@ -62,7 +62,7 @@ def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = Fal
         say(config.backbone.said(config.size))
         say(runtime.said())
         for player in config.task(images).players():
-            say(f"{player}: {config.optimizers[player].described()}")  # type: ignore[index]  # its own names
+            say(f"{player}: {config.optimizers.by_player()[player].described()}")
         launched(
             runtime,
             work,
@@ -102,7 +102,7 @@ def work(fabric: Fabric, tree: dict[str, Any], path: str, quiet: bool) -> None:
         steps=size.steps,
         epoch_steps=size.epoch_steps,
         batch=config.batch,
-        optimizers=dict(config.optimizers),
+        optimizers=config.optimizers.by_player(),
         log_every=config.log_every,
         checkpoint_seconds=config.checkpoint_seconds,
         quiet=quiet,
@@ -172,7 +172,7 @@ def finish(
             "images_per_cpu_second": seen / max(last["cpu_seconds"], 1e-9),
             "checkpoint_share": checkpoint_share,
             "verdict": {
-                "healthy": last["health/state"] == "healthy",
+                "healthy": last["health/state"] in ("healthy", "too few"),
                 "text": last["health/verdict"],
             },
             "mask_verdicts": mask_verdicts(rows),

@@ -16,7 +16,7 @@ from masquerade.engine.optimizers import sgd
 from masquerade.engine.optimizers.base import OptimizerConfig
 from masquerade.engine.runtime import Runtime
 from masquerade.maskers.base import MaskerConfig
-from masquerade.networks import backbone
+from masquerade.networks import backbone as backbones
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import synchronised
 from masquerade.objectives import simclr
@@ -36,6 +36,24 @@ class Statistics(Settings):
     std: tuple[float, ...]
 
 
+class Optimizers(Settings):
+    """One optimizer for each player.
+
+    Attributes:
+        encoder: Of backbone and heads.
+        masker: Of what learns to hide; unused where nothing does.
+        probe: Of the online linear probe; unused without labels.
+    """
+
+    encoder: OptimizerConfig = sgd.Config()
+    masker: OptimizerConfig = sgd.Config()
+    probe: OptimizerConfig = sgd.Config()
+
+    def by_player(self) -> dict[str, OptimizerConfig]:
+        """The same as a dict."""
+        return {"encoder": self.encoder, "masker": self.masker, "probe": self.probe}
+
+
 class Pretrain(Settings):
     """Settings of a pretraining run.
 
@@ -50,7 +68,7 @@ class Pretrain(Settings):
         objective: Which branches meet and how they are compared.
         maskers: What hides; empty is the baseline without masks.
         augment: How views are drawn.
-        optimizers: One for each player: encoder, masker, probe.
+        optimizers: One for each player.
         step: How encoder and masker alternate, where something is learned that masks.
         combine: Whether the loss is the mean or the sum over masked copies.
         probe: Whether a linear probe is trained along on labels, where there are any. It reads
@@ -69,15 +87,11 @@ class Pretrain(Settings):
     split: str = "auto"
     size: int = Field(32, ge=16)
     normalise: Literal["data", "published"] | Statistics = "data"
-    backbone: backbone.Config = backbone.Config()
+    backbone: backbones.Config = backbones.Config()
     objective: ObjectiveConfig = simclr.Config()
     maskers: tuple[MaskerConfig, ...] = ()
     augment: Policy = Policy()
-    optimizers: dict[Literal["encoder", "masker", "probe"], OptimizerConfig] = {
-        "encoder": sgd.Config(),
-        "masker": sgd.Config(),
-        "probe": sgd.Config(),
-    }
+    optimizers: Optimizers = Optimizers()
     step: Step = "reversal"
     combine: Combine = "mean"
     probe: bool = True
@@ -90,10 +104,7 @@ class Pretrain(Settings):
     collapse: Literal["report", "stop"] = "report"
 
     @model_validator(mode="after")
-    def _complete(self) -> "Pretrain":
-        missing = {"encoder", "masker", "probe"} - set(self.optimizers)
-        if missing:
-            raise ValueError(f"optimizers must name encoder, masker and probe; {missing} missing")
+    def _shared(self) -> "Pretrain":
         if self.batch % self.runtime.devices:
             raise ValueError(
                 f"batch={self.batch} cannot be shared equally by {self.runtime.devices} devices"

@@ -10,10 +10,12 @@ from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.data.augment.plain import plain
 from masquerade.data.images import ImageSet
-from masquerade.engine.collapse import health
+from masquerade.engine.collapse import health, verdict
+from masquerade.engine.extract import evaluating
 from masquerade.engine.meter import Meter
 from masquerade.engine.task import Carry, Progress
 from masquerade.jobs.settings import Pretrain
+from masquerade.maskers.base import Masker
 from masquerade.pretext.siamese import Siamese
 
 PICTURES = 12
@@ -44,24 +46,27 @@ class Watch:
         if (now.step + 1) % every and not last:
             return {}
         key, query = carry.values["embeddings"]
-        found = health(key, query)
+        numbers = health(key, query)
+        found = verdict(numbers)
         if found.state in ("collapsed", "few directions", "broken") and now.step >= now.steps // 10:
             if found.state != self.said:
-                meter.display.say(f"warning at step {now.step + 1}: {found.verdict}")
+                meter.display.say(f"warning at step {now.step + 1}: {found.text}")
             if self.config.collapse == "stop":
-                raise Collapsed(f"step {now.step + 1}: {found.verdict}")
+                raise Collapsed(f"step {now.step + 1}: {found.text}")
         self.said = found.state
-        logs: dict[str, float | str] = {f"health/{n}": v for n, v in found.logs.items()}
-        return {**logs, "health/state": found.state, "health/verdict": found.verdict}
+        logs: dict[str, float | str] = {f"health/{n}": v for n, v in numbers._asdict().items()}
+        return {**logs, "health/state": found.state, "health/verdict": found.text}
 
     def keep_pictures(self, step: int) -> None:
         """Write what the maskers hide on a few images, as they are, without augmentation."""
-        hidden = masks_of(self.task, self._plain, Seed(self.config.seed).fold("pictures"))
-        arrays = {
-            "images": self._shown,
-            "hidden": (hidden * 255).round().to(torch.uint8).cpu().numpy(),
-        }
-        self.run.write(f"masks/step_{step:07d}.npz", lambda out: np.savez_compressed(out, **arrays))
+        hidden = proposed(
+            self.task.masker_list(), self._plain, Seed(self.config.seed).fold("pictures")
+        )
+        grey = (hidden * 255).round().to(torch.uint8).cpu().numpy()
+        self.run.write(
+            f"masks/step_{step:07d}.npz",
+            lambda out: np.savez_compressed(out, images=self._shown, hidden=grey),
+        )
 
 
 def moments(now: Progress) -> set[int]:
@@ -70,19 +75,16 @@ def moments(now: Progress) -> set[int]:
 
 
 @torch.no_grad()
-def masks_of(
-    task: Siamese, images: Float[Tensor, "B C H W"], seed: Seed
+def proposed(
+    maskers: list[Masker], images: Float[Tensor, "B C H W"], seed: Seed
 ) -> Float[Tensor, "B N H W"]:
     """All masks of all maskers for standardised images, in evaluation mode."""
-    modes = [m.training for m in task.maskers]
-    device = next(task.parameters()).device
-    try:
-        task.maskers.eval()
-        masks = [m.propose(images.to(device), seed) for m in task.masker_list()]
-    finally:
-        for masker, training in zip(task.maskers, modes, strict=True):
-            masker.train(training)
-    return torch.cat(masks, 1).float()
+    masks = []
+    for masker in maskers:
+        place = next((p.device for p in masker.parameters()), images.device)
+        with evaluating(masker):
+            masks.append(masker.propose(images.to(place), seed).float())
+    return torch.cat(masks, 1)
 
 
 def shown(images: ImageSet, rows: np.ndarray, size: int) -> UInt8[np.ndarray, "n H W C"]:

@@ -1,5 +1,6 @@
-"""Sequential adversarial masking, and what its paper compares with. https://arxiv.org/abs/2212.08277
+"""Sequential adversarial masking, and what its paper compares with.
 
+https://arxiv.org/abs/2212.08277
 The `paper` scale is the setting of its Table 3 on STL-10; the `small` one trains in minutes on
 two cores on toybox (rendered objects on real photo tiles).
 """
@@ -7,9 +8,8 @@ two cores on toybox (rendered objects on real photo tiles).
 from masquerade.data.augment import policy
 from masquerade.data.sources import stl10, toybox
 from masquerade.engine.optimizers import adamw, lars, sgd
-from masquerade.engine.optimizers.base import OptimizerConfig
 from masquerade.engine.schedule import Schedule
-from masquerade.jobs.settings import Pretrain
+from masquerade.jobs.settings import Optimizers, Pretrain
 from masquerade.maskers import erase as erasing
 from masquerade.maskers import sequential as learning
 from masquerade.networks import backbone
@@ -30,7 +30,7 @@ def erase(scale: Scale = "small") -> Pretrain:
 
 
 def sequential(scale: Scale = "small") -> Pretrain:
-    """SimCLR against a masker that learns where it hurts. The paper: 86.40 top-1, linear, STL-10."""
+    """SimCLR against a learned masker. The paper reports 86.40 top-1, linear, STL-10."""
     if scale == "paper":
         masks = learning.Config(masks=5)
         return _paper("sequential").replace(maskers=(masks,), step="shared")
@@ -48,11 +48,11 @@ def _paper(title: str) -> Pretrain:
         backbone=backbone.Config(name="resnet18", stem="imagenet"),
         objective=contrast.Config(temperature=0.2, projector=ProjectorConfig(hidden=2048, out=128)),
         augment=policy.adios_stl10(),
-        optimizers={
-            "encoder": lars.Config(lr=0.11, decay=decay),
-            "masker": lars.Config(lr=0.014515, decay=decay),
-            "probe": sgd.Config(lr=0.1),
-        },
+        optimizers=Optimizers(
+            encoder=lars.Config(lr=0.11, decay=decay),
+            masker=lars.Config(lr=0.014515, decay=decay),
+            probe=sgd.Config(lr=0.1),
+        ),
         epochs=500,
         batch=256,
     )
@@ -60,11 +60,11 @@ def _paper(title: str) -> Pretrain:
 
 def _small(title: str, scale: Scale) -> Pretrain:
     smooth = Schedule(warmup=1, start=0.0, per="step")
-    optimizers: dict[str, OptimizerConfig] = {
-        "encoder": adamw.Config(lr=2e-3, decay=1e-4, schedule=smooth),
-        "masker": adamw.Config(lr=1e-3, schedule=smooth),
-        "probe": adamw.Config(lr=1e-2, schedule=smooth),
-    }
+    optimizers = Optimizers(
+        encoder=adamw.Config(lr=2e-3, decay=1e-4, schedule=smooth),
+        masker=adamw.Config(lr=1e-3, schedule=smooth),
+        probe=adamw.Config(lr=1e-2, schedule=smooth),
+    )
     smoke = scale == "smoke"
     return Pretrain(
         title=title,

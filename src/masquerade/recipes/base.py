@@ -40,6 +40,8 @@ def recipe(name: str, scale: str = "small") -> Pretrain:
         short = [full.rpartition(".")[2] for full in known]
         near = get_close_matches(name, [*known, *short], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        problem = f"no recipe or run is called {name!r}" if not matches else f"{name!r} is not unique"
+        problem = (
+            f"no recipe or run is called {name!r}" if not matches else f"{name!r} is not unique"
+        )
         raise ValueError(f"{problem}.{hint} Recipes: {', '.join(matches or short)}")
     return known[matches[0]](scale)  # type: ignore[arg-type]  # checked above

@@ -1,0 +1,154 @@
+"""Evaluate: protocols on a run's encoder, beside an untrained one and raw pixels."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors.torch import load_file
+
+from masquerade.core.config import Settings
+from masquerade.core.rundir import RunDir
+from masquerade.core.seed import Seed
+from masquerade.data.images import ImageSet
+from masquerade.data.sources.base import SourceConfig
+from masquerade.engine.runtime import Runtime
+from masquerade.evaluate import embedding, knn, linear
+from masquerade.evaluate.base import ProtocolConfig, Result, Unlabelled
+from masquerade.evaluate.frozen import Frozen
+from masquerade.jobs.settings import Pretrain
+from masquerade.networks import encoder_file
+
+TESTS = ("test", "val", "seen")
+
+
+class Evaluate(Settings):
+    """Settings of an evaluation.
+
+    Attributes:
+        data: Where the images come from; the run's own source unless told otherwise.
+        train: The split that probes are fitted on; `auto` is `train`, or the source's first.
+        tests: The splits they are measured on; empty takes those of test, val and seen there are.
+        protocols: By name: what is measured, and how.
+        baselines: Whether an untrained encoder and raw pixels are measured too.
+        seed: Of every draw.
+        runtime: Device, precision, threads.
+    """
+
+    data: SourceConfig
+    train: str = "auto"
+    tests: tuple[str, ...] = ()
+    protocols: dict[str, ProtocolConfig]
+    baselines: bool = True
+    seed: int = Field(0, ge=0)
+    runtime: Runtime = Runtime()
+
+    @classmethod
+    def of(cls, run: RunDir, names: list[str], changes: Mapping[str, str]) -> "Evaluate":
+        """The settings for a run: all protocols unless some are named, its data unless another."""
+        trained = Pretrain.parse(run.read_json("config.json"))
+        known: dict[str, ProtocolConfig] = {
+            "knn": knn.Config(),
+            "linear": linear.Config(),
+            "embedding": embedding.Config(),
+        }
+        wanted = {n: known[n] if n in known else ProtocolConfig.called(n)() for n in names or known}
+        plain = cls(data=trained.data, protocols=wanted, runtime=trained.runtime)
+        return plain.override([f"{key}={value}" for key, value in changes.items()])
+
+    def with_words(self, words: list[str]) -> "Evaluate":
+        """A copy after overrides in which `knn.k=5` is short for `protocols.knn.k=5`."""
+        return self.override(
+            [f"protocols.{w}" if w.partition(".")[0] in self.protocols else w for w in words]
+        )
+
+    def splits(self) -> tuple[str, tuple[str, ...]]:
+        """The split to fit on and the splits to measure on."""
+        have = self.data.splits()
+        first = "train" if "train" in have else have[0]
+        train = first if self.train == "auto" else self.train
+        return train, self.tests or tuple(s for s in TESTS if s in have and s != train)
+
+
+def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure a run's encoder; returns, and writes under `eval/`, one result per protocol.
+
+    A protocol that needs labels where there are none gives one sentence in the place of numbers.
+
+    Raises:
+        MissingData: The run has no encoder yet, or the images are not there.
+        ValueError: The images do not fit the encoder.
+    """
+    runtime = config.runtime.replace(devices=1).resolved()
+    torch.set_num_threads(runtime.threads)
+    encoders = frozen(folder, runtime)
+    trained = encoders["trained"]
+    fit_on, measure_on = config.splits()
+    train = config.data.load(fit_on, trained.size)
+    tests = {name: config.data.load(name, trained.size) for name in measure_on}
+    found = {}
+    for name, protocol in config.protocols.items():
+        say(f"{name}: fitted on {train.name}, measured on {', '.join(tests) or 'nothing'}")
+        measured = measure(protocol, encoders, train, tests, config)
+        found[name] = content = {
+            "protocol": protocol.tree(),
+            "data": train.name,
+            "rows": {who: result.metrics for who, result in measured.items() if result.metrics},
+            "notes": list(dict.fromkeys(n for r in measured.values() for n in r.notes)),
+        }
+        keep(folder, name, content, measured)
+    return found
+
+
+def frozen(folder: RunDir, runtime: Runtime) -> dict[str, Frozen]:
+    """The trained encoder of a run, the same network untrained, and raw pixels."""
+    config = Pretrain.parse(folder.read_json("config.json"))
+    backbone = encoder_file.load(folder.path)
+    device = runtime.device()
+    bf16 = runtime.precision == "bf16"
+    cache = folder.path / "cache"
+    torch.manual_seed(Seed(config.seed).fold("init", "heads").integer())
+    objective = config.objective.build(backbone)
+    heads = load_file(folder.path / "heads.safetensors")
+    objective.load_state_dict(
+        {n.removeprefix("objective."): t for n, t in heads.items() if n.startswith("objective.")},
+        strict=False,
+    )
+    projector = objective.get_submodule("projector").to(device).eval()
+    torch.manual_seed(Seed(config.seed).fold("init", "backbone").integer())
+    mean, std = backbone.mean.flatten().tolist(), backbone.std.flatten().tolist()
+    fresh = config.backbone.build(backbone.size, backbone.channels, mean, std)
+    trained = Frozen.of(backbone.to(device), projector=projector, bf16=bf16, cache=cache)
+    untrained = Frozen.of(fresh.to(device), bf16=bf16, cache=cache)
+    return {"trained": trained, "untrained": untrained, "pixels": trained.pixels()}
+
+
+def measure(
+    protocol: ProtocolConfig,
+    encoders: dict[str, Frozen],
+    train: ImageSet,
+    tests: dict[str, ImageSet],
+    config: Evaluate,
+) -> dict[str, Result]:
+    """One protocol on the trained encoder and, where it makes sense, on the baselines."""
+    compared = config.baselines and protocol.kind != "embedding" and protocol.layer == "backbone"
+    results = {}
+    for who in encoders if compared else ("trained",):
+        seed = Seed(config.seed).fold("evaluate")
+        try:
+            results[who] = protocol.build().run(encoders[who], train, tests, seed)
+        except Unlabelled as missing:
+            return {"trained": Result({}, {}, None, (str(missing),))}
+    return results
+
+
+def keep(folder: RunDir, name: str, content: dict[str, Any], measured: dict[str, Result]) -> None:
+    """Write numbers, arrays and the trained encoder's fitted head."""
+    arrays = {f"{who}/{key}": a for who, r in measured.items() for key, a in r.arrays.items()}
+    if arrays:
+        folder.write(f"eval/{name}.npz", lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]  # arrays by name
+    head = measured["trained"].head
+    if head:
+        head.save(folder.file(f"eval/{name}.safetensors"))
+    folder.write_json(f"eval/{name}.json", content)
