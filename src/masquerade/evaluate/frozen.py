@@ -7,7 +7,7 @@ measures a trained one.
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -74,7 +74,7 @@ class Frozen:
         projector: nn.Module | None = None,
         bf16: bool = False,
         cache: Path | None = None,
-    ) -> Self:
+    ) -> "Frozen":
         """A backbone, shown images of the size and standardisation it was built for."""
         mean, std = backbone.mean.flatten().tolist(), backbone.std.flatten().tolist()
         return cls(backbone, backbone.size, mean, std, projector=projector, bf16=bf16, cache=cache)

@@ -5,7 +5,7 @@ https://arxiv.org/abs/2002.05709 ; Shi et al., "Adversarial Masking for Self-Sup
 Learning", 2022. https://arxiv.org/abs/2201.13100
 """
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -55,7 +55,7 @@ class Policy(Settings):
     exact: bool = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _ordered(self) -> "Policy":
         for name, pair in (
             ("crop_scale", self.crop_scale),
             ("crop_ratio", self.crop_ratio),
