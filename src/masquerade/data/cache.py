@@ -65,8 +65,8 @@ def where() -> Path:
 def entries() -> list[Listed]:
     """All whole entries, largest first."""
     found = []
-    for folder in images().glob("*-*"):
-        if (folder / "about.json").exists():
+    for folder in images().glob("*"):
+        if not folder.name.startswith("half-") and (folder / "about.json").exists():
             about = json.loads((folder / "about.json").read_text("utf-8"))
             size = sum(f.stat().st_size for f in folder.iterdir())
             found.append(Listed(str(about["name"]), folder, size))
@@ -106,7 +106,7 @@ def prepared(name: str, content: str, build: Callable[["Builder"], None]) -> Ent
     Raises:
         DiskFull: There is no room.
     """
-    final = images() / f"{slug(name)}-{content}"
+    final = images() / content
     if not final.exists():
         with locked(content, name):
             if not final.exists():
@@ -257,11 +257,6 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         folder.unlink(missing_ok=True)
-
-
-def slug(name: str) -> str:
-    """A name fit for a folder: letters, digits and underscores, at most 40."""
-    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)[:40].strip("_")
 
 
 def full(name: str, size: int) -> DiskFull:

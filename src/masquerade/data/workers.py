@@ -138,7 +138,7 @@ def with_broken_pipe_closed(pipe: Any) -> None:
 
 def started() -> "subprocess.Popen[bytes]":
     """A process that answers jobs; it finds modules where this one does."""
-    paths = os.pathsep.join(p for p in sys.path if p)
+    paths = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
     return subprocess.Popen(
         [sys.executable, "-P", "-c", "from masquerade.data.workers import serve; serve()"],
         stdin=subprocess.PIPE,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from masquerade.core import plugins
 from masquerade.core.config import Plug
+from masquerade.core.errors import MissingData
 from masquerade.data.images import ImageSet
 
 Constants = tuple[tuple[float, ...], tuple[float, ...]]
@@ -66,3 +67,26 @@ class SourceConfig(Plug):
         if split not in self.splits():
             have = ", ".join(self.splits())
             raise ValueError(f"{self.kind} has no split {split!r}; it has: {have}")
+
+
+def found(root: str, names: tuple[str, ...], needed: str, advice: str) -> Path:
+    """The first of some folders that holds a file.
+
+    Args:
+        root: Where the user keeps data; "~" is understood.
+        names: Folders below it, or absolute ones, in the order they are tried.
+        needed: The file that shows that the set is there.
+        advice: Where to get the set, as a sentence.
+
+    Raises:
+        MissingData: None does.
+    """
+    places = [Path(root).expanduser() / name for name in names]
+    for place in places:
+        if (place / needed).is_file():
+            return place
+    looked = ", ".join(str(p) for p in places)
+    raise MissingData(
+        f"no {needed} in any of {looked}. {advice} Then put it there, or say where it is with "
+        "data.root=FOLDER; or try data=toybox, which needs no download"
+    )

@@ -16,11 +16,12 @@ import numpy as np
 from pydantic import Field
 
 from masquerade.core.errors import MissingData
-from masquerade.data import prepare
-from masquerade.data.arrange import Arranged, arranged, held_out
+from masquerade.data.arrange import Arranged, arranged
 from masquerade.data.decode import Plan
+from masquerade.data.develop import File
 from masquerade.data.images import ImageSet
 from masquerade.data.listing import shown
+from masquerade.data.prepare import decoded, part
 from masquerade.data.raster import Channels
 from masquerade.data.sources.base import SourceConfig
 
@@ -59,19 +60,13 @@ class Config(SourceConfig):
         wanted = found.parts.get(split, found.files)
         name = f"{found.root.name} {split}" if split in found.parts else found.root.name
         plan = Plan(self.channels, self.store or max(96, 2 * size))
-        files = [prepare.File(found.root / f, shown(f)) for f in wanted]
-        made = prepare.decoded(name, files, plan, self.strict)
+        files = [File(found.root / f, shown(f)) for f in wanted]
+        made = decoded(name, files, plan, self.strict)
         label = np.array([found.label.get(wanted[i], -1) for i in made.kept], np.int64)
         images = made.images.labelled(label, found.classes) if found.classes else made.images
         if split == "all" or found.parts:
             return images
-        held = held_out(label, made.contents, self.holdout)
-        rows = np.flatnonzero(held if split == "test" else ~held)
-        return images.subset(rows, f"{name} {split}").noted(
-            f"{self.path} has no test folder: {held.sum()} of its {len(held)} images "
-            f"({self.holdout:.0%} of each class, chosen by content) are held out as 'test', only "
-            "to evaluate on. data.holdout=0 holds out none."
-        )
+        return part(images, made.contents, split, self.holdout)
 
     def _splits(self, found: Arranged) -> tuple[str, ...]:
         if found.parts:
