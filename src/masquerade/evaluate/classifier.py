@@ -36,13 +36,17 @@ class Examples(NamedTuple):
 
     def parted(self, seed: Seed) -> tuple["Examples", "Examples"]:
         """(the rest, a fifth held out to choose settings on), by class and by whole groups."""
-        kept, held = split(self.labels, HELD_OUT, seed.fold("held out"), self.groups)
+        kept, held = split(self.labels.cpu(), HELD_OUT, seed.fold("held out"), self.groups)
         return self.picked(kept), self.picked(held)
 
     def picked(self, rows: NDArray[np.int64]) -> "Examples":
         """Some of them."""
         groups = None if self.groups is None else self.groups[rows]
         return Examples(self.features[rows], self.labels[rows], self.classes, groups)
+
+    def to(self, device: torch.device) -> "Examples":
+        """The same on another device."""
+        return self._replace(features=self.features.to(device), labels=self.labels.to(device))
 
 
 class Fitted(NamedTuple):
@@ -62,7 +66,7 @@ class Fitted(NamedTuple):
 
 
 class Classifier(Protocol):
-    """A protocol that fits a classifier on frozen features.
+    """A protocol that fits a classifier on frozen features, where the encoder lies.
 
     Attributes:
         config: Its settings.
@@ -119,7 +123,7 @@ class Classifier(Protocol):
         classes = train.classes or tuple(str(i) for i in range(int(labels.max()) + 1))
         groups = train.targets.get("group")
         features = encoder.features(train, self.config.crop, self.config.layer)
-        return Examples(features, labels, classes, groups).picked(rows)
+        return Examples(features, labels, classes, groups).picked(rows).to(encoder.device)
 
 
 def aligned(images: ImageSet, classes: tuple[str, ...]) -> Int[Tensor, " N"]:

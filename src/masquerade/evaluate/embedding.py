@@ -50,10 +50,10 @@ class Embedding(Protocol):
     """Where images lie in the eyes of an encoder.
 
     It shows the first of the test sets, or the training images where there is none.
-    `Result.arrays` has one row per shown image: `map` [M, 2] in -1..1, `labels` (-1 = none),
-    `rows` (its place in the set), `thumbnails` [M, t, t, 1 or 3] uint8; and one per query:
-    `queries` [q], `neighbours` [q, k] (nearest first, never the query itself) as rows of these,
-    `similarity` [q, k], cosine.
+    `Result.arrays` has one row per shown image: `map` [M, 2] in -1..1, `labels` (-1 = none) of
+    `classes`, `rows` (its place in the set), `thumbnails` [M, t, t, 1 or 3] uint8; and one per
+    query: `queries` [q], `neighbours` [q, k] (nearest first, never the query itself) as rows of
+    these, `similarity` [q, k], cosine.
     """
 
     def __init__(self, config: Config) -> None:
@@ -78,6 +78,7 @@ class Embedding(Protocol):
             "map": mapped(features, seed.fold("map")),
             "rows": rows,
             "labels": np.full(len(rows), -1) if labels is None else labels.numpy(),
+            "classes": np.array(shown.classes, dtype=np.str_),
             "thumbnails": thumbnails(shown, config.thumbnail).numpy(),
             "queries": queries,
             "neighbours": neighbours.numpy(),

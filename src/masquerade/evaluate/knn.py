@@ -99,7 +99,7 @@ class Index(Head):
         return {"features": self.features, "labels": self.labels}
 
     def predict(self, features: Float[Tensor, "N D"]) -> Prediction:
-        score = voted(self.near(features), self.config, len(self.classes))
+        score = voted(self.near(features), self.config, len(self.classes)).cpu()
         return Prediction(score.argmax(dim=1), score)
 
     def near(self, features: Float[Tensor, "N D"], k: int = 0) -> Near:
@@ -111,8 +111,9 @@ class Index(Head):
             )
         k = min(k or self.config.k, len(self.labels))
         rows = max(1, CHUNK // len(self.labels))
-        found = [nearest(self._closeness(part), k) for part in torch.split(features, rows)]
-        closeness, row = (torch.cat(parts) for parts in zip(*found, strict=True))
+        parts = (part.to(self.features.device) for part in torch.split(features, rows))
+        found = [nearest(self._closeness(part), k) for part in parts]
+        closeness, row = (torch.cat(columns) for columns in zip(*found, strict=True))
         return Near(closeness, self.labels[row], row)
 
     def _closeness(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N M"]:

@@ -27,7 +27,7 @@ from masquerade.evaluate.classifier import Classifier, Examples, Fitted
 
 # Tried from strong to weak. Relative to the mean loss of standardised features, so they mean the
 # same whatever the number of images and the scale of the features.
-PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 
 
 class Sgd(Settings):
@@ -103,7 +103,7 @@ class Probe(Head):
                 f"the probe was fitted on features of length {weight.shape[1]}, "
                 f"got {features.shape[1]}: another encoder or layer than it was made with"
             )
-        score = (features @ weight.T + bias).softmax(dim=1)
+        score = (features @ weight.cpu().T + bias.cpu()).softmax(dim=1)
         return Prediction(score.argmax(dim=1), score)
 
 
@@ -208,7 +208,7 @@ def trained(examples: Examples, how: Sgd, seed: Seed) -> Solution:
     count, width = features.shape
     bound = width**-0.5  # as torch.nn.Linear starts
     drawn = torch.rand(len(examples.classes), width + 1, generator=seed.fold("init").generator())
-    table = ((2 * drawn - 1) * bound).requires_grad_()
+    table = ((2 * drawn - 1) * bound).to(features.device).requires_grad_()
     solver = torch.optim.SGD([table], lr=how.lr, momentum=how.momentum, weight_decay=how.decay)
     schedule = torch.optim.lr_scheduler.MultiStepLR(solver, list(how.drops))
     batch = min(how.batch, count)
