@@ -114,7 +114,7 @@ def measured(scores: Scores, images: int = 1000) -> dict[str, Any]:
 
 
 def store(run: RunDir, name: str, arrays: dict[str, NDArray[Any]]) -> None:
-    run.write(name, lambda out: np.savez_compressed(out, **arrays))
+    run.write(name, lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]  # by name
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from masquerade.report.figures import (
     BOTTOM,
@@ -19,22 +20,23 @@ from masquerade.report.figures import (
 from masquerade.report.read import Series
 
 
-def series(values, dropped=0):
-    values = np.asarray(values, np.float64)
-    return Series(np.arange(1, len(values) + 1, dtype=np.float64), values, dropped)
+def series(values: ArrayLike, dropped: int = 0) -> Series:
+    found = np.asarray(values, np.float64)
+    return Series(np.arange(1, len(found) + 1, dtype=np.float64), found, dropped)
 
 
-def spots(points):
-    return [tuple(float(v) for v in p.split(",")) for p in points.split()]
+def spots(points: str) -> list[tuple[float, float]]:
+    pairs = (p.split(",") for p in points.split())
+    return [(float(x), float(y)) for x, y in pairs]
 
 
-def test_a_smoothed_value_is_the_mean_of_those_before_it():
+def test_a_smoothed_value_is_the_mean_of_those_before_it() -> None:
     values = np.array([1.0, 5.0, 3.0, 7.0])
     assert trailing(values, 2) == pytest.approx([1, 3, 4, 5])
     assert trailing(values, 1) == pytest.approx(values)
 
 
-def test_thinning_keeps_the_highest_and_the_lowest_value():
+def test_thinning_keeps_the_highest_and_the_lowest_value() -> None:
     y = np.random.default_rng(0).normal(size=5000)
     x, kept = thinned(np.arange(5000.0), y)
     assert len(x) <= DRAWN
@@ -43,13 +45,13 @@ def test_thinning_keeps_the_highest_and_the_lowest_value():
     assert (np.diff(x) > 0).all()
 
 
-def test_ticks_are_round_and_inside():
-    assert ticks(0, 1, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    assert ticks(-3.2, -2, 5) == pytest.approx([-3, -2.75, -2.5, -2.25, -2])
-    assert ticks(2, 2, 5) == [2]
+def test_ticks_are_round_and_inside() -> None:
+    assert ticks(0.0, 1.0, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert ticks(-3.2, -2.0, 5) == pytest.approx([-3, -2.75, -2.5, -2.25, -2])
+    assert ticks(2.0, 2.0, 5) == [2]
 
 
-def test_the_highest_value_is_the_highest_point_and_all_lie_inside():
+def test_the_highest_value_is_the_highest_point_and_all_lie_inside() -> None:
     drawn = chart("t", "a", [Curve("c", series([1, 4, 2, 3]))])
     assert drawn is not None
     found = spots(drawn.lines[0].path)
@@ -59,7 +61,7 @@ def test_the_highest_value_is_the_highest_point_and_all_lie_inside():
     assert "lowest 1.00, highest 4.00" in drawn.words
 
 
-def test_many_values_are_smoothed_and_the_page_says_so():
+def test_many_values_are_smoothed_and_the_page_says_so() -> None:
     drawn = chart("t", "a", [Curve("c", series(np.arange(100) % 7))])
     assert drawn is not None
     assert "mean of the last 4 values" in drawn.note
@@ -69,27 +71,27 @@ def test_many_values_are_smoothed_and_the_page_says_so():
     assert plain.note == ""
 
 
-def test_values_that_are_not_finite_are_counted_not_drawn():
+def test_values_that_are_not_finite_are_counted_not_drawn() -> None:
     drawn = chart("t", "a", [Curve("c", series([1, 2], dropped=3))])
     assert drawn is not None
     assert "3 logged values were not finite" in drawn.note
 
 
-def test_nothing_logged_gives_no_chart_and_one_value_gives_one():
+def test_nothing_logged_gives_no_chart_and_one_value_gives_one() -> None:
     assert chart("t", "a", [Curve("c", series([]))]) is None
     single = chart("t", "a", [Curve("c", series([2.0]))])
     assert single is not None
     assert len(spots(single.lines[0].path)) == 1
 
 
-def test_marks_at_the_ends_of_equal_lines_do_not_overlap():
+def test_marks_at_the_ends_of_equal_lines_do_not_overlap() -> None:
     drawn = chart("t", "a", [Curve(str(k), series([1, 2]), k, str(k)) for k in range(1, 5)])
     assert drawn is not None
     ends = sorted(line.end[1] for line in drawn.lines)
     assert min(np.diff(ends)) >= 11
 
 
-def test_stacked_parts_fill_the_bar():
+def test_stacked_parts_fill_the_bar() -> None:
     parts = stacked([("a", 0.2), ("b", 0.0), ("c", 0.3)])
     assert [p.label for p in parts] == ["a", "c"]
     assert [p.slot for p in parts] == [1, 3]

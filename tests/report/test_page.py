@@ -1,7 +1,10 @@
 import html
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,45 +13,49 @@ from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.report import page
 
-VOID = {"meta", "img", "line", "polyline", "rect", "circle", "path", "ellipse", "image", "use"}
+Attributes = list[tuple[str, str | None]]
+WriteRun = Callable[..., RunDir]
+VOID = {"meta", "img"}  # SVG says itself where it closes at once
 
 
 class Page(HTMLParser):
     """What a browser would find: every tag closed in order, its attributes, its text."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.tags, self.texts, self.styles = [], [], [], []
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
         self.feed(text)
         self.close()
         assert self.open == []
         self.text = " ".join(" ".join(self.texts).replace("\xa0", " ").split())
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: Attributes) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: Attributes) -> None:
         self.tags.append((tag, dict(attrs)))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
         self.open.pop()
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] not in ("script", "style"):
             self.texts.append(data)
 
-    def named(self, tag):
+    def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def read(path):
+def read(path: Path) -> Page:
     return Page(path.read_text(encoding="utf-8"))
 
 
-def test_a_page_is_well_formed_and_holds_the_numbers_of_its_run(write_run):
+def test_a_page_is_well_formed_and_holds_the_numbers_of_its_run(write_run: WriteRun) -> None:
     path = page.write(write_run())
     found = read(path)
     assert path.name == "report.html"
@@ -62,7 +69,7 @@ def test_a_page_is_well_formed_and_holds_the_numbers_of_its_run(write_run):
     assert "overlap" in found.text  # a setting
 
 
-def test_a_page_loads_nothing(write_run):
+def test_a_page_loads_nothing(write_run: WriteRun) -> None:
     text = page.write(write_run()).read_text(encoding="utf-8")
     for _, attrs in Page(text).tags:
         for name in ("src", "href", "srcset", "data", "action", "poster"):
@@ -71,7 +78,7 @@ def test_a_page_loads_nothing(write_run):
     assert not re.search(r"https?://|@import|url\(", text)
 
 
-def test_every_picture_has_words_and_every_table_a_caption(write_run):
+def test_every_picture_has_words_and_every_table_a_caption(write_run: WriteRun) -> None:
     text = page.write(write_run()).read_text(encoding="utf-8")
     found = Page(text)
     assert len(found.named("img")) > 40
@@ -83,12 +90,12 @@ def test_every_picture_has_words_and_every_table_a_caption(write_run):
     headings = [int(tag[1]) for tag, _ in found.tags if re.fullmatch("h[1-6]", tag)]
     assert headings[0] == 1
     assert headings.count(1) == 1
-    assert all(b <= a + 1 for a, b in zip(headings, headings[1:], strict=False))
+    assert all(b <= a + 1 for a, b in pairwise(headings))
     ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
 
 
-def test_names_are_text_and_never_markup(write_run):
+def test_names_are_text_and_never_markup(write_run: WriteRun) -> None:
     evil = '<script>alert("x")</script>'
     run = write_run(title=evil, classes=(evil, "'\"><img src=x onerror=y>"), note=evil)
     text = page.write(run).read_text(encoding="utf-8")
@@ -99,7 +106,7 @@ def test_names_are_text_and_never_markup(write_run):
     assert html.escape(evil, quote=False)[:14] in text
 
 
-def test_a_folder_with_settings_alone_gives_a_page(tmp_path, write_run):
+def test_a_folder_with_settings_alone_gives_a_page(tmp_path: Path, write_run: WriteRun) -> None:
     run = RunDir(tmp_path / "bare")
     run.write_json("config.json", write_run().read_json("config.json"))
     found = read(page.write(run))
@@ -108,25 +115,25 @@ def test_a_folder_with_settings_alone_gives_a_page(tmp_path, write_run):
     assert "rendered objects on real photo tiles" in found.text
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingData, match=r"config\.json"):
         page.write(RunDir(tmp_path))
 
 
-def test_a_run_that_is_not_finished_says_how_far_it_is(write_run):
+def test_a_run_that_is_not_finished_says_how_far_it_is(write_run: WriteRun) -> None:
     found = read(page.write(write_run(finished=False)))
     assert "89 steps are done" in found.text or "90 steps are done" in found.text
     assert "not measured yet" in found.text.lower()
 
 
-def test_without_labels_there_is_a_map_and_a_sentence(write_run):
+def test_without_labels_there_is_a_map_and_a_sentence(write_run: WriteRun) -> None:
     found = read(page.write(write_run(labels=False)))
     assert "not measured yet" in found.text
     assert "How it sorts the images" in found.text
     assert "Right answers while training" not in found.text
 
 
-def test_without_maskers_nothing_is_said_of_masks(write_run):
+def test_without_maskers_nothing_is_said_of_masks(write_run: WriteRun) -> None:
     found = read(page.write(write_run("simclr", maskers=0)))
     assert "nothing is hidden" in found.text
     assert "What was hidden" not in found.text
@@ -143,15 +150,16 @@ def test_without_maskers_nothing_is_said_of_masks(write_run):
         ("encoder.json", b"\xff"),
         ("metrics.jsonl", b"\xff\xfe"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_broken_file_costs_a_sentence(write_run, name, content):
+def test_a_broken_file_costs_a_sentence(write_run: WriteRun, name: str, content: bytes) -> None:
     run = write_run()
     run.write(name, lambda out: out.write(content))
     found = read(page.write(run))
     assert f"{name} cannot be read and is left out." in found.text
 
 
-def test_arrays_that_do_not_fit_cost_a_sentence(write_run):
+def test_arrays_that_do_not_fit_cost_a_sentence(write_run: WriteRun) -> None:
     run = write_run()
     arrays = dict(np.load(run.path / "eval/embedding.npz"))
     arrays["neighbours"] = arrays["neighbours"] + 1000
@@ -162,7 +170,7 @@ def test_arrays_that_do_not_fit_cost_a_sentence(write_run):
     assert "holds no images with masks" in found.text
 
 
-def test_grey_and_large_pictures_are_shown(write_run):
+def test_grey_and_large_pictures_are_shown(write_run: WriteRun) -> None:
     rng = np.random.default_rng(0)
     for name, shape in (("grey", (12, 28, 28, 1)), ("large", (12, 160, 120, 3))):
         pictures = rng.integers(0, 255, shape, dtype=np.uint8)
@@ -171,7 +179,7 @@ def test_grey_and_large_pictures_are_shown(write_run):
         assert path.stat().st_size < 2_000_000
 
 
-def test_runs_that_differ_only_in_their_seed_are_one_row_with_spread(write_run):
+def test_runs_that_differ_only_in_their_seed_are_one_row_with_spread(write_run: WriteRun) -> None:
     first = write_run("a", title="sequential")
     others = []
     for seed, value in ((1, 0.402), (2, 0.452)):
@@ -186,7 +194,7 @@ def test_runs_that_differ_only_in_their_seed_are_one_row_with_spread(write_run):
     assert "sequential, seed 2" in found.text  # in the curves
 
 
-def demo(write_run, tmp_path, main="demo/sequential"):
+def demo(write_run: WriteRun, tmp_path: Path, main: str) -> RunDir:
     write_run("demo/sequential", title="sequential")
     write_run("demo/simclr", title="simclr", maskers=0)
     rows = [
@@ -201,19 +209,19 @@ def demo(write_run, tmp_path, main="demo/sequential"):
     return folder
 
 
-def test_a_demo_shows_its_table_and_its_main_run(write_run, tmp_path):
+def test_a_demo_shows_its_table_and_its_main_run(write_run: WriteRun, tmp_path: Path) -> None:
     found = read(page.write_demo(demo(write_run, tmp_path, "sequential")))
     for text in ("Raw pixels", "38.0 %", "9 min", "210 s", "a note", "What was hidden"):
         assert text.replace("210 s", "4 min") in found.text
     assert "Beside simclr" in found.text
 
 
-def test_a_demo_without_its_main_run_is_refused(write_run, tmp_path):
+def test_a_demo_without_its_main_run_is_refused(write_run: WriteRun, tmp_path: Path) -> None:
     with pytest.raises(MissingData, match="simclr"):
         page.write_demo(demo(write_run, tmp_path, "nothing"))
 
 
-def test_the_settings_stand_on_the_page_as_they_are_stored(write_run):
+def test_the_settings_stand_on_the_page_as_they_are_stored(write_run: WriteRun) -> None:
     run = write_run()
     text = html.unescape(page.write(run).read_text(encoding="utf-8"))
     assert json.dumps(run.read_json("config.json"), indent=2) in text

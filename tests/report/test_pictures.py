@@ -3,18 +3,19 @@ import io
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from masquerade.report import pictures
 from masquerade.report.read import Embedding, Snapshot
 
 
-def pixels(cell):
+def pixels(cell: pictures.Cell) -> NDArray[np.int64]:
     data = base64.b64decode(cell.source.partition(",")[2])
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(np.int64)
 
 
-def test_a_hidden_pixel_has_the_mean_colour_and_a_kept_one_its_own():
+def test_a_hidden_pixel_has_the_mean_colour_and_a_kept_one_its_own() -> None:
     image = np.full((1, 8, 8, 3), (200, 100, 50), np.uint8)
     hidden = np.zeros((1, 1, 8, 8), np.uint8)
     hidden[..., :4] = 255
@@ -28,7 +29,7 @@ def test_a_hidden_pixel_has_the_mean_colour_and_a_kept_one_its_own():
     assert panel.hard is None
 
 
-def test_without_a_known_mean_the_images_shown_give_it():
+def test_without_a_known_mean_the_images_shown_give_it() -> None:
     image = np.zeros((2, 8, 8, 1), np.uint8)
     image[1] = 200
     hidden = np.full((2, 1, 8, 8), 255, np.uint8)
@@ -36,14 +37,14 @@ def test_without_a_known_mean_the_images_shown_give_it():
         assert pixels(panel.views[0])[0, 0] == pytest.approx([100] * 3, abs=1)
 
 
-def test_the_strongest_mask_gives_the_colour_pale_below_a_half():
+def test_the_strongest_mask_gives_the_colour_pale_below_a_half() -> None:
     hidden = np.array([[[0.9, 0.1]], [[0.2, 0.4]], [[0.1, 0.0]]])
     found = pictures.hardened(hidden)
     assert tuple(found[0, 0]) == pictures.COLOURS[0]
     assert found[0, 1].astype(int).sum() > sum(pictures.COLOURS[1])
 
 
-def test_thumbnails_of_a_map_do_not_overlap_and_every_image_has_a_place():
+def test_thumbnails_of_a_map_do_not_overlap_and_every_image_has_a_place() -> None:
     rng = np.random.default_rng(0)
     n = 300
     shown = Embedding(
@@ -67,7 +68,7 @@ def test_thumbnails_of_a_map_do_not_overlap_and_every_image_has_a_place():
     assert len({p.corner for p in laid.points}) == n
 
 
-def test_a_film_needs_three_moments_of_the_same_image():
+def test_a_film_needs_three_moments_of_the_same_image() -> None:
     image = np.zeros((1, 8, 8, 3), np.uint8)
     hidden = np.zeros((1, 2, 8, 8), np.uint8)
     taken = [Snapshot(s, image, hidden) for s in (1, 5, 9)]

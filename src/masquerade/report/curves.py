@@ -1,7 +1,7 @@
 """Which curves a run has, and how to read each."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from masquerade.report.figures import Chart, Curve, Part, chart, stacked
 from masquerade.report.read import Story, names
@@ -151,7 +151,7 @@ def times(story: Story) -> Times | None:
     seen = {k.removeprefix("time/") for r in rows for k in r if k.startswith("time/")}
     names = [*(n for n in PARTS if n in seen), *sorted(seen - set(PARTS))]
 
-    def shares(row: dict[str, float]) -> list[tuple[str, float]]:
+    def shares(row: dict[str, Any]) -> list[tuple[str, float]]:
         return [(PARTS.get(n, n), float(row.get(f"time/{n}", 0.0))) for n in names]
 
     chosen = [rows[0], rows[-1]] if len(rows) > 1 else rows

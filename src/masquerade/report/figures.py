@@ -144,7 +144,7 @@ def chart(
         title,
         about,
         apart(lines),
-        [Tick(float(x(np.array(t))), f"{t:,.0f}") for t in ticks(0, last, 4)],
+        [Tick(float(x(np.array(t))), f"{t:,.0f}") for t in ticks(0.0, last, 4)],
         [
             Tick(float(y(np.array(t))), percent(t, 0) if share else f"{t:,.10g}")
             for t in ticks(low, high, 5)

@@ -73,8 +73,11 @@ def judged(group: Sequence[Story]) -> tuple[str, str, str, list[Bar]]:
     wanted = sorted(columns(group), key=lambda c: (c.protocol != "linear", c.protocol != "knn"))
     column = next((c for c in wanted if pooled(group, c)), None)
     if column is None:
+        why = [str(n) for r in story.results.values() for n in r.get("notes", [])]
         sentence = "It is trained; how good its features are is not measured yet."
-        return "open", sentence, "", []
+        if story.results:
+            sentence = "It is trained; how good its features are could not be measured."
+        return "open", sentence, why[0] if why else "", []
     trained, untrained, pixels = (
         average(pooled(group, column, row)) for row in ("trained", "untrained", "pixels")
     )

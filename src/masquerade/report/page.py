@@ -13,7 +13,7 @@ from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.report import curves, pictures, tables
 from masquerade.report.headline import against, data, headline
-from masquerade.report.read import Story, grouped, story
+from masquerade.report.read import Story, grouped, story, with_baselines
 from masquerade.report.settings import sections
 
 PAGE = "report.html"
@@ -37,9 +37,7 @@ def write(run: RunDir, others: Sequence[RunDir] = ()) -> Path:
     """
     main = story(run)
     rivals = [story(other) for other in others if other.path.resolve() != run.path.resolve()]
-    groups = grouped([main, *rivals])
-    page = content(main, groups)
-    return run.write_text(PAGE, rendered(page))
+    return run.write_text(PAGE, rendered(content(main, rivals)))
 
 
 def write_demo(folder: RunDir) -> Path:
@@ -56,21 +54,19 @@ def write_demo(folder: RunDir) -> Path:
             f"{folder.path / 'demo.json'} must name one of its runs as main; there are: {there}"
         )
     main = story(runs.pop(demo["main"]))
-    page = content(main, grouped([main, *(story(run) for run in runs.values())]))
+    page = content(main, [story(run) for run in runs.values()])
     listed = demo.get("table")
-    table = tables.demo(listed, demo["main"]) if isinstance(listed, dict) else None
+    own = (demo["main"], main.name)
+    table = tables.demo(listed, own) if isinstance(listed, dict) else None
     page["results"] = table or page["results"]
     page["notes"] = [*page["notes"], *(str(n) for n in demo.get("notes", []))]
     return folder.write_text(PAGE, rendered(page))
 
 
-def content(main: Story, groups: Sequence[Sequence[Story]]) -> dict[str, Any]:
-    """What the template is filled with.
-
-    Args:
-        main: The run the page is about.
-        groups: Runs that differ only in their seed; the first holds `main`.
-    """
+def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
+    """What the template is filled with, for a run and those beside it."""
+    main = with_baselines(main, rivals)
+    groups = grouped([main, *rivals])
     own, rest = groups[0], groups[1:]
     shown, laid = main.snapshots, main.embedding
     sheets = [("Early", shown[0]), ("Late", shown[-1])] if len(shown) > 1 else []
@@ -88,6 +84,7 @@ def content(main: Story, groups: Sequence[Sequence[Story]]) -> dict[str, Any]:
         "times": curves.times(main),
         "results": tables.results(groups),
         "splits": SPLITS if "toybox" in data(main) else "",
+        "measured": bool(main.results),
         "confusion": tables.confusion(main),
         "health": main.summary.get("verdict"),
         "mask_verdicts": main.summary.get("mask_verdicts", []),
@@ -98,6 +95,7 @@ def content(main: Story, groups: Sequence[Sequence[Story]]) -> dict[str, Any]:
         "colours": pictures.COLOURS,
         "map": pictures.laid_out(laid) if laid else None,
         "classes": laid.classes if laid else (),
+        "map_notes": [str(n) for n in laid.about.get("notes", [])] if laid else [],
         "queries": pictures.queries(laid) if laid else [],
         "settings": sections(main.config),
         "config": json.dumps(main.config, indent=2, ensure_ascii=False),

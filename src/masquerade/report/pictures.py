@@ -105,7 +105,7 @@ def glimpse(taken: Snapshot, mean: tuple[float, ...] | None) -> list[list[Cell]]
 def sample(shown: Embedding) -> list[list[Cell]]:
     """Twelve images in three rows, for the top of a page without masks."""
     rows = np.unique(np.linspace(0, len(shown.pictures) - 1, 12).round().astype(int))
-    cells = [Cell(uri(shown.pictures[r]), named(shown, int(r)) or "An image") for r in rows]
+    cells = [Cell(uri(shown.pictures[r]), named(shown, r) or "An image") for r in rows.tolist()]
     return [cells[k : k + 4] for k in range(0, len(cells), 4)]
 
 
@@ -248,7 +248,10 @@ def queries(shown: Embedding, most: int = 8) -> list[Query]:
     """Some images with their nearest neighbours."""
     found = []
     for row, near, close in zip(
-        shown.queries[:most], shown.neighbours, shown.similarity, strict=False
+        shown.queries[:most].tolist(),
+        shown.neighbours[:most].tolist(),
+        shown.similarity[:most].tolist(),
+        strict=True,
     ):
         own = named(shown, row)
         found.append(
@@ -259,7 +262,7 @@ def queries(shown: Embedding, most: int = 8) -> list[Query]:
                     Neighbour(
                         Cell(uri(shown.pictures[n]), f"Neighbour: {named(shown, n) or 'an image'}"),
                         named(shown, n),
-                        float(s),
+                        s,
                         named(shown, n) == own if own else None,
                     )
                     for n, s in zip(near, close, strict=True)

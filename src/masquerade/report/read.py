@@ -3,11 +3,12 @@
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
@@ -197,7 +198,7 @@ def arrays(run: RunDir, name: str, troubles: list[str]) -> Arrays:
     if not run.has(name):
         return {}
     try:
-        with np.load(run.path / name, allow_pickle=False) as stored:
+        with (run.path / name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {key: stored[key] for key in stored.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         troubles.append(f"{name} cannot be read and is left out.")
@@ -238,7 +239,8 @@ def snapshots(run: RunDir, troubles: list[str]) -> list[Snapshot]:
 
 def embedding(run: RunDir, about: dict[str, Any], troubles: list[str]) -> Embedding | None:
     """The map and the neighbours, None where they were not made."""
-    stored = arrays(run, "eval/embedding.npz", troubles)
+    found = arrays(run, "eval/embedding.npz", troubles)
+    stored = {name.removeprefix("trained/"): array for name, array in found.items()}
     if not stored:
         return None
     try:
@@ -256,8 +258,39 @@ def embedding(run: RunDir, about: dict[str, Any], troubles: list[str]) -> Embedd
     if not (fits and inside and len(queries) == len(neighbours) == len(similarity)):
         troubles.append("the arrays of eval/embedding.npz do not fit together and are left out.")
         return None
-    classes = tuple(str(c) for c in about.get("classes", ()))
+    classes = tuple(str(c) for c in about.get("classes", ())) or classes_of(run)
     return Embedding(place, labels, pictures, queries, neighbours, similarity, classes, about)
+
+
+def classes_of(run: RunDir) -> tuple[str, ...]:
+    """The class names that the fitted heads know, in label order; empty if there are none."""
+    for path in sorted((run.path / "eval").glob("*.safetensors")):
+        try:
+            with safe_open(path, "numpy") as stored:
+                names = json.loads((stored.metadata() or {}).get("classes", "[]"))
+        except (OSError, SafetensorError, json.JSONDecodeError):
+            continue
+        if names:
+            return tuple(str(name) for name in names)
+    return ()
+
+
+def with_baselines(told: Story, donors: Sequence[Story]) -> Story:
+    """The run, given the rows it lacks from runs of the same data and network.
+
+    An untrained encoder and raw pixels do not depend on how a run is trained, so a demo
+    measures them once. Rows are taken from runs with the same data, size, network and seed.
+    """
+    keys = ("data", "split", "size", "normalise", "backbone", "seed")
+    results = {name: {**r, "rows": dict(r["rows"])} for name, r in told.results.items()}
+    for donor in donors:
+        if any(donor.config.get(key) != told.config.get(key) for key in keys):
+            continue
+        for name, result in donor.results.items():
+            for row, numbers in result["rows"].items():
+                if row != "trained" and name in results:
+                    results[name]["rows"].setdefault(row, numbers)
+    return replace(told, results=results)
 
 
 def alike(told: Story) -> str:

@@ -222,7 +222,7 @@ HEADS = {
 }
 
 
-def demo(content: dict[str, Any], main: str) -> Table | None:
+def demo(content: dict[str, Any], main: Sequence[str]) -> Table | None:
     """The table of a demo: every encoder at equal steps and at equal CPU time."""
     lines = [r for r in content.get("rows", []) if isinstance(r, dict) and "name" in r]
     if not lines:
@@ -237,10 +237,10 @@ def demo(content: dict[str, Any], main: str) -> Table | None:
     }
     rows = [
         Row(
-            BASES.get(line["name"], str(line["name"])),
+            str(line["name"]),
             "",
             [demo_cell(k, line.get(k), tops[k]) for k in keys],
-            main=line["name"] == main,
+            main=str(line["name"]).casefold() in {m.casefold() for m in main},
         )
         for line in lines
     ]
