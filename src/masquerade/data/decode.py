@@ -7,6 +7,7 @@ processes start fast.
 """
 
 import warnings
+from functools import cache
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from masquerade.data import tiff
 from masquerade.data.finding import BROKEN, Finding, Unusable
+from masquerade.data.integrity import HOLE, ends_early, flaw
 from masquerade.data.raster import (
     Channels,
     levelled,
@@ -29,7 +31,7 @@ from masquerade.data.raster import (
 )
 
 # Raster formats only: EPS would start Ghostscript, TGA has no signature and accepts noise.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM")
 SUFFIXES = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ("JPEG", "MPO")),
     **dict.fromkeys((".jp2", ".j2k", ".jpx", ".jpf", ".jpc"), ("JPEG2000",)),
@@ -42,8 +44,9 @@ SUFFIXES = {
 }
 TINY = 8  # pixels; a shorter side than this is suspicious
 LONG = 10  # a side this many times the other is suspicious
+PACKED = ("JPEG", "MPO", "WEBP", "AVIF")  # hardly ever have long runs of zeros
+GAPS = "has a long run of zero bytes, as after a broken download"
 GAP = 4  # JPEGs are decoded at a half, quarter or eighth if that is still 4 times what is stored
-GREY = 128  # what libjpeg paints where the data end early
 
 
 class Plan(NamedTuple):
@@ -166,13 +169,12 @@ def opened(data: bytes, suffix: str, name: str, plan: Plan) -> tuple[Picture, li
 
 def header(data: bytes, suffix: str, name: str, plan: Plan) -> "Image.Image | tiff.Sheet":
     """An image that is open but not decoded; many-channel TIFFs are decoded. Raises `Unusable`."""
-    formats = (*FORMATS, "TGA") if suffix == ".tga" else FORMATS
     try:
         if plan.channels == "keep" and data[:4] in tiff.SIGNATURES:
             sheet = tiff.read(data, name)
             if sheet is not None:
                 return sheet
-        return Image.open(BytesIO(data), formats=formats)
+        return Image.open(BytesIO(data), formats=readable(suffix))
     except Image.DecompressionBombError:
         raise Unusable(
             name,
@@ -181,20 +183,39 @@ def header(data: bytes, suffix: str, name: str, plan: Plan) -> "Image.Image | ti
             "a decompression bomb, or a picture to be cut into tiles first",
         ) from None
     except UnidentifiedImageError:
-        raise Unusable(name, "not an image", unidentified(data, suffix)) from None
+        raise Unusable(name, *unidentified(data, suffix)) from None
     except BROKEN as error:
         raise Unusable(name, "damaged", f"cannot be opened: {error}") from None
 
 
-def unidentified(data: bytes, suffix: str) -> str:
-    """Why no decoder knows these bytes."""
+def readable(suffix: str) -> tuple[str, ...]:
+    """The formats this Pillow can open (AVIF is not built into all), TGA only by its name."""
+    return (*installed(), "TGA") if suffix == ".tga" else installed()
+
+
+@cache
+def installed() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def unidentified(data: bytes, suffix: str) -> tuple[str, str]:
+    """Why no decoder knows these bytes: the problem, and the rest of a sentence."""
     if data[4:8] == b"ftyp" and suffix in (".heic", ".heif"):
-        return "is HEIC, which cannot be read here: convert it to JPEG"
+        return "not an image", "is HEIC, which cannot be read here: convert it to JPEG"
     if data[:4] in tiff.SIGNATURES:
-        return "is a TIFF of a kind Pillow cannot read; data.channels=keep may read it"
+        first = int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big")
+        if first + 2 > len(data):
+            return "truncated", "is a TIFF that is cut off"
+        text = "is a TIFF of a kind Pillow cannot read; data.channels=keep may read it"
+        return "not an image", text
+    if data[4:8] == b"ftyp" and suffix == ".avif":
+        return "damaged", "is an AVIF that is cut off, or of a kind Pillow cannot read"
     if not data.strip(b"\0"):
-        return f"holds nothing but {len(data):,} zero bytes"
-    return "is not an image, whatever its name says" if suffix in SUFFIXES else "is not an image"
+        return "not an image", f"holds nothing but {len(data):,} zero bytes"
+    lie = ", whatever its name says" if suffix in SUFFIXES else ""
+    return "not an image", f"is not an image{lie}"
 
 
 def remarks(image: Image.Image, data: bytes, suffix: str, name: str, plan: Plan) -> list[Finding]:
@@ -229,12 +250,17 @@ def developed(
     found: list[Finding] = []
     try:
         if isinstance(image, Image.Image):
+            if text := flaw(image.format, data):
+                raise Unusable(name, "damaged", text)
+            if image.format in PACKED and HOLE in data:
+                found.append(Finding(name, "suspicious", f"{GAPS}; look at it", "use"))
             if image.format in ("JPEG", "MPO") and plan.longest:
                 image.draft(None, (width * GAP, height * GAP))
             image.load()
             if image.format in ("JPEG", "MPO") and ends_early(image, data):
                 raise Unusable(name, "truncated", "ends early; the rest would be plain grey")
-            image, found = levelled(image, name, plan.channels)
+            image, seen = levelled(image, name, plan.channels)
+            found += seen
         array = turned(resized(image, (height, width)), picture.turned)
     except BROKEN as error:
         text = str(error)
@@ -244,26 +270,6 @@ def developed(
     if (array == array[:1, :1]).all() and array.size > 3:
         found.append(Finding(name, "one colour", "is one plain colour", "use"))
     return np.ascontiguousarray(array), found
-
-
-def ends_early(image: Image.Image, data: bytes) -> bool:
-    """Whether libjpeg ran out of data and painted the rest grey, without a word.
-
-    It looks like a grey lower right corner. To tell it from a grey picture, more data are put
-    before the end mark: they change the picture only if some were missing.
-    """
-    corner = np.asarray(image.crop((image.width - 4, image.height - 4, *image.size)))
-    if (corner != GREY).any():
-        return False
-    more = bytes(range(1, 200)) * 20
-    end = data.rfind(b"\xff\xd9")
-    again = Image.open(BytesIO(data[:end] + more + data[end:]), formats=("JPEG", "MPO"))
-    again.draft(None, image.size)
-    try:
-        again.load()
-    except BROKEN:
-        return True
-    return again.size != image.size or again.tobytes() != image.tobytes()
 
 
 def orientation(image: Image.Image) -> int:

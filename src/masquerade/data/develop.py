@@ -71,7 +71,7 @@ def stamp(path: Path) -> tuple[int, int, int]:
 
 def fill(builder: cache.Builder, survey: Survey) -> None:
     """Decodes files into a cache entry; the headers say how large the canvas must be."""
-    heads = agreeing(survey)
+    heads = agreeing(survey.files, survey.heads)
     usable = [i for i, h in enumerate(heads) if h.usable]
     findings = {i: h.findings for i, h in enumerate(heads)}
     kept: list[int] = []
@@ -99,9 +99,8 @@ def fill(builder: cache.Builder, survey: Survey) -> None:
     builder.about["findings"] = [f for i in sorted(findings) for f in findings[i]]
 
 
-def agreeing(survey: Survey) -> list[Judged]:
-    """The headers, those with another number of channels than most marked as skipped."""
-    heads = survey.heads
+def agreeing(files: Sequence[File], heads: list[Judged]) -> list[Judged]:
+    """The verdicts, those with another number of channels than most marked as skipped."""
     counts = Counter(h.stored[2] for h in heads if h.usable)
     if len(counts) < 2:
         return heads
@@ -110,7 +109,7 @@ def agreeing(survey: Survey) -> list[Judged]:
         h
         if not h.usable or h.stored[2] == most
         else h._replace(findings=(*h.findings, odd(f.name, h.stored[2], most)))
-        for f, h in zip(survey.files, heads, strict=True)
+        for f, h in zip(files, heads, strict=True)
     ]
 
 

@@ -107,12 +107,12 @@ def walked(
         here = folder.stat()
     except OSError as error:
         text = f"cannot be opened: {error.strerror}"
-        yield prefix, Finding(shown(prefix), "unreadable", text, "skip")
+        yield prefix, Finding(shown(prefix.rstrip("/")) or ".", "unreadable", text, "skip")
         return
     place = here.st_dev, here.st_ino
     if place in above:
         text = "is a link to a folder that holds it"
-        yield prefix, Finding(shown(prefix), "link loop", text, "ignore")
+        yield prefix, Finding(shown(prefix.rstrip("/")), "link loop", text, "ignore")
         return
     for entry in entries:
         name = prefix + entry.name

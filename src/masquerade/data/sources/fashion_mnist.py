@@ -50,10 +50,8 @@ class Config(SourceConfig):
         """Reads a split into memory; `size` is ignored."""
         self.known(split)
         head = "train" if split == "train" else "t10k"
-        images, labels = (
-            self._file(f"{head}-images-idx3-ubyte"),
-            self._file(f"{head}-labels-idx1-ubyte"),
-        )
+        images = self._file(f"{head}-images-idx3-ubyte")
+        labels = self._file(f"{head}-labels-idx1-ubyte")
         pixels, label = idx(images), idx(labels)
         if pixels.ndim != 3 or label.shape != pixels.shape[:1]:
             raise ValueError(

@@ -63,13 +63,24 @@ class Config(SourceConfig):
                 f"there is no list {self.path} (looked from {Path.cwd()}). A list has one image "
                 "path per line; or try data=toybox"
             )
-        try:
-            lines = path.read_text("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path} is not a text file in UTF-8: {error}") from None
-        pairs = [line.rstrip("\r\n").partition("\t") for line in lines if line.strip()]
-        files = [File(path.parent / Path(p).expanduser(), shown(p)) for p, _, _ in pairs]
-        return files, [label.strip() for _, _, label in pairs]
+        pairs = read(path)
+        return [file for file, _ in pairs], [label for _, label in pairs]
+
+
+def read(path: Path) -> list[tuple[File, str]]:
+    """The lines of a list as (file, label), "" where there is no label.
+
+    Raises:
+        ValueError: It is no text file.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file in UTF-8: {error}") from None
+    pairs = [line.partition("\t") for line in lines if line.strip()]
+    return [
+        (File(path.parent / Path(p).expanduser(), shown(p)), label.strip()) for p, _, label in pairs
+    ]
 
 
 def several(words: list[str]) -> tuple[str, ...]:

@@ -52,8 +52,8 @@ class Config(SourceConfig):
             classes=CLASSES,
             files=tuple(
                 f"{part}/{i}"
-                for part, own in zip(parts, labels, strict=True)
-                for i in range(len(own))
+                for part, file in zip(parts, files, strict=True)
+                for i in range(counted(file))
             ),
             folder=made.folder,
         )
@@ -88,10 +88,8 @@ def fill(builder: cache.Builder, files: list[Path]) -> None:
     """Copies files into one array: on disk each channel lies column by column."""
     counts = [counted(f) for f in files]
     pixels = builder.array("pixels", "uint8", (sum(counts), SIDE, SIDE, 3))
-    row = 0
-    with progress.shown(
-        f"reading {sum(counts):,} images of {builder.name}", sum(counts)
-    ) as advance:
+    row, what = 0, f"reading {sum(counts):,} images of {builder.name}"
+    with progress.shown(what, sum(counts)) as advance:
         for path, count in zip(files, counts, strict=True):
             planes = np.memmap(path, np.uint8, "r", shape=(count, 3, SIDE, SIDE))
             for start in range(0, count, CHUNK):
