@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
@@ -19,6 +19,7 @@ from masquerade.engine.task import Progress
 METRICS = "metrics.jsonl"
 
 
+@runtime_checkable
 class Writer(Protocol):
     """What takes scalars besides metrics.jsonl; TensorBoard's SummaryWriter is one."""
 

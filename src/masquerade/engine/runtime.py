@@ -1,9 +1,11 @@
 """Where and how a task runs: device, precision, threads, processes. The only file with Fabric."""
 
+import logging
 import os
 import platform
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +62,7 @@ class Runtime(Settings):
     def fabric(self, two_players: bool = False) -> Fabric:
         """The launcher and wrapper for these (resolved) settings."""
         torch.set_num_threads(self.threads)
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `said` says it
         strategy: Any = "auto"
         if self.devices > 1:
             strategy = DDPStrategy(start_method="spawn", find_unused_parameters=two_players)
@@ -130,10 +133,8 @@ def environment(runtime: Runtime) -> dict[str, Any]:
     import timm
     import torchvision
 
-    from masquerade import __version__
-
     return {
-        "masquerade": __version__,
+        "masquerade": version("masquerade"),
         "commit": commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
