@@ -34,9 +34,14 @@ class Examples(NamedTuple):
     classes: tuple[str, ...]
     groups: NDArray[np.int64] | None = None
 
-    def parted(self, seed: Seed) -> tuple["Examples", "Examples"]:
-        """(the rest, a fifth held out to choose settings on), by class and by whole groups."""
+    def parted(self, seed: Seed) -> tuple["Examples", "Examples"] | None:
+        """(the rest, a fifth held out to choose settings on), by class and by whole groups.
+
+        None where the rest would show fewer than two classes: one image or group for each.
+        """
         kept, held = split(self.labels.cpu(), HELD_OUT, seed.fold("held out"), self.groups)
+        if len(torch.unique(self.labels[kept])) < 2:
+            return None
         return self.picked(kept), self.picked(held)
 
     def picked(self, rows: NDArray[np.int64]) -> "Examples":

@@ -110,27 +110,28 @@ def nearest(
 def mapped(features: Float[Tensor, "M D"], seed: Seed) -> NDArray[np.float32]:
     """A place in the plane for each row, within -1..1; equal seeds give equal maps.
 
-    Rows are compared by cosine. Fewer than 8 of them are placed by PCA alone.
+    Rows are compared by cosine. Fewer than 8 of them are placed by PCA alone; rows that are all
+    equal lie in the middle.
     """
     from sklearn.manifold import TSNE  # takes a second to import
 
     unit = normalize(features, dim=1).double()
-    unit = unit - unit.mean(dim=0)
-    left, values, _ = torch.linalg.svd(unit, full_matrices=False)
-    plane = (left * values)[:, :PCA].numpy()
-    if len(plane) >= FEWEST:
+    left, values, _ = torch.linalg.svd(unit - unit.mean(dim=0), full_matrices=False)
+    components = (left * values)[:, :PCA].numpy()
+    plane = np.zeros((len(components), 2))
+    plane[:, : components.shape[1]] = components[:, :2]
+    spread = plane[:, 0].std()
+    if len(plane) >= FEWEST and spread > 1e-9:
         solver = TSNE(
             perplexity=min(30.0, (len(plane) - 1) / 3),
-            init="pca",
+            init=(plane / spread * 1e-4).astype(np.float32),  # 1e-4: scikit-learn's own
             learning_rate="auto",
             max_iter=ITERATIONS,
             random_state=seed.integer() % 2**32,
         )
-        plane = solver.fit_transform(plane.astype(np.float32))
-    place = np.zeros((len(plane), 2))
-    place[:, : min(2, plane.shape[1])] = plane[:, :2]
-    place -= (place.max(axis=0) + place.min(axis=0)) / 2
-    scaled: NDArray[np.float32] = (place / max(np.abs(place).max(), 1e-12)).astype(np.float32)
+        plane = solver.fit_transform(components.astype(np.float32)).astype(np.float64)
+    plane -= (plane.max(axis=0) + plane.min(axis=0)) / 2
+    scaled: NDArray[np.float32] = (plane / max(np.abs(plane).max(), 1e-12)).astype(np.float32)
     return scaled
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from masquerade.core.errors import Diverged
 from masquerade.data.augment.plain import plain
 from masquerade.data.images import ImageSet
-from masquerade.engine.extract import cached, digest, extract
+from masquerade.engine.extract import cached, digest, evaluating, extract
 from masquerade.networks.backbone import Backbone
 
 Layer = Literal["backbone", "projector"]
@@ -113,7 +113,7 @@ class Frozen:
         key = self._key(images, crop) if self.cache else ""
         features = cached(self.cache, key, lambda: self._extracted(images, crop))
         if layer == "projector" and self.projector is not None:
-            features = extract(self.projector, torch.split(features, 4096), device=self.device)
+            features = projected(self.projector, features, self.device)
         wrong = int((~features.isfinite()).any(dim=1).sum())
         if wrong:
             raise Diverged(
@@ -138,3 +138,12 @@ class Frozen:
         transform = f"size {self.size} crop {crop} mean {self.mean} std {self.std}"
         precision = "bf16" if self.bf16 else "float32"
         return f"encoder {digest(self.encoder)} images {content} {transform} {precision}"
+
+
+def projected(
+    projector: nn.Module, features: Float[Tensor, "N D"], device: torch.device
+) -> Float[Tensor, "N E"]:
+    """What a projector in eval mode makes of features, in float32, on the CPU."""
+    with torch.no_grad(), evaluating(projector):
+        parts = [projector(part.to(device)).cpu() for part in torch.split(features, 4096)]
+    return torch.cat(parts)

@@ -140,7 +140,11 @@ class Knn(Classifier):
             notes.append(f"only {len(examples.labels)} labelled training images: all of them vote")
         if not config.grid:
             return Fitted(head, tuple(notes))
-        tried = searched(config, examples, seed)
+        parts = examples.parted(seed)
+        if parts is None:
+            notes.append("grid: too few training images to hold some out and choose on them")
+            return Fitted(head, tuple(notes))
+        tried = searched(config, *parts)
         best = max(tried, key=lambda entry: entry[1])[0]
         extra = Index(best, examples.classes, examples.features, examples.labels)
         notes.append(f"grid: {best.described()}, the best of {len(tried)} on held-out images")
@@ -148,9 +152,8 @@ class Knn(Classifier):
         return Fitted(head, tuple(notes), {"grid": extra}, {"grid": np.array(rows)})
 
 
-def searched(config: Config, examples: Examples, seed: Seed) -> list[tuple[Config, float]]:
-    """Every protocol of ADIOS's grid with its top-1 on a held-out fifth of the examples."""
-    rest, held = examples.parted(seed)
+def searched(config: Config, rest: Examples, held: Examples) -> list[tuple[Config, float]]:
+    """Every protocol of ADIOS's grid with its top-1 on held-out examples."""
     tried = []
     ks = [k for k in KS if k <= len(rest.labels)]
     for metric in ("cosine", "euclidean"):

@@ -28,6 +28,7 @@ from masquerade.evaluate.classifier import Classifier, Examples, Fitted
 # Tried from strong to weak. Relative to the mean loss of standardised features, so they mean the
 # same whatever the number of images and the scale of the features.
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+UNTRIED = 0.1  # where nothing can be held out to choose on
 
 
 class Sgd(Settings):
@@ -122,14 +123,16 @@ class Linear(Classifier):
             solution = trained(examples, how, seed)
             note = f"linear probe, SGD, {how.epochs} epochs, learning rate {how.lr:g}"
             return Fitted(Probe(self.config, examples.classes, solution), (note,))
-        penalty, tried = chosen(examples, seed)
+        parts = examples.parted(seed)
+        tried = [] if parts is None else losses(*parts)
+        penalty, why = UNTRIED, "as there are too few training images to hold some out"
+        if tried:
+            penalty = min(tried, key=lambda entry: entry[1])[0]
+            why = f"the best of {len(PENALTIES)} on held-out training images"
         solution = list(path(examples, penalty))[-1].solution
-        note = (
-            f"linear probe, logistic regression, penalty {penalty:g}: the best of "
-            f"{len(PENALTIES)} on held-out training images"
-        )
+        note = f"linear probe, logistic regression, penalty {penalty:g}: {why}"
         head = Probe(self.config, examples.classes, solution)
-        return Fitted(head, (note,), arrays={"penalties": np.array(tried)})
+        return Fitted(head, (note,), arrays={"penalties": np.array(tried).reshape(-1, 2)})
 
 
 class Solved(NamedTuple):
@@ -139,20 +142,19 @@ class Solved(NamedTuple):
     solution: Solution
 
 
-def chosen(examples: Examples, seed: Seed) -> tuple[float, list[tuple[float, float]]]:
-    """The penalty with the smallest loss on a held-out fifth, and that loss for each one tried.
+def losses(rest: Examples, held: Examples) -> list[tuple[float, float]]:
+    """(penalty, mean cross entropy on `held`) for solutions on `rest`.
 
     From strong to weak, until the loss has grown twice in a row: weaker ones only fit more noise.
     """
-    rest, held = examples.parted(seed)
     tried: list[tuple[float, float]] = []
     for solved in path(rest, PENALTIES[-1]):
         scores = held.features @ solved.solution.weight.T + solved.solution.bias
         tried.append((solved.penalty, float(cross_entropy(scores, held.labels))))
-        losses = [loss for _, loss in tried]
-        if len(losses) > 2 and losses[-1] > losses[-2] > losses[-3]:
+        last = [loss for _, loss in tried[-3:]]
+        if len(last) == 3 and last[0] < last[1] < last[2]:
             break
-    return min(tried, key=lambda entry: entry[1])[0], tried
+    return tried
 
 
 def path(examples: Examples, last: float) -> Iterator[Solved]:
