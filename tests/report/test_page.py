@@ -190,7 +190,7 @@ def test_runs_that_differ_only_in_their_seed_are_one_row_with_spread(write_run: 
     assert "sequential 3 seeds" in found.text
     assert "42.2 % ± 2.6" in found.text  # of 41.2, 40.2 and 45.2
     assert "mean of 3 seeds" in found.text
-    assert "Beside simclr, Linear, test: 22.2 points better" in found.text
+    assert "Compared with simclr (Linear, test): 22.2 points better" in found.text
     assert "sequential, seed 2" in found.text  # in the curves
 
 
@@ -213,7 +213,7 @@ def test_a_demo_shows_its_table_and_its_main_run(write_run: WriteRun, tmp_path: 
     found = read(page.write_demo(demo(write_run, tmp_path, "sequential")))
     for text in ("Raw pixels", "38.0 %", "9 min", "210 s", "a note", "What was hidden"):
         assert text.replace("210 s", "4 min") in found.text
-    assert "Beside simclr" in found.text
+    assert "Compared with simclr" in found.text
 
 
 def test_a_demo_without_its_main_run_is_refused(write_run: WriteRun, tmp_path: Path) -> None:

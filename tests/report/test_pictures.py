@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masquerade.report import pictures
-from masquerade.report.read import Embedding, Snapshot
+from masquerade.report.read import Snapshot
 
 
 def pixels(cell: pictures.Cell) -> NDArray[np.int64]:
@@ -42,30 +42,6 @@ def test_the_strongest_mask_gives_the_colour_pale_below_a_half() -> None:
     found = pictures.hardened(hidden)
     assert tuple(found[0, 0]) == pictures.COLOURS[0]
     assert found[0, 1].astype(int).sum() > sum(pictures.COLOURS[1])
-
-
-def test_thumbnails_of_a_map_do_not_overlap_and_every_image_has_a_place() -> None:
-    rng = np.random.default_rng(0)
-    n = 300
-    shown = Embedding(
-        rng.normal(size=(n, 2)),
-        np.full(n, -1),
-        rng.integers(0, 255, (n, 20, 20, 3), dtype=np.uint8),
-        np.zeros(0, np.int64),
-        np.zeros((0, 5), np.int64),
-        np.zeros((0, 5)),
-        (),
-        {},
-    )
-    laid = pictures.laid_out(shown)
-    assert sorted(p.row for p in laid.points) == list(range(n))
-    large = [p for p in laid.points if p.picture]
-    assert len(large) > 50
-    for k, a in enumerate(large):
-        assert pictures.EDGE / 2 <= a.x <= pictures.MAP[0] - pictures.EDGE / 2
-        for b in large[:k]:
-            assert max(abs(a.x - b.x), abs(a.y - b.y)) >= pictures.EDGE
-    assert len({p.corner for p in laid.points}) == n
 
 
 def test_a_film_needs_three_moments_of_the_same_image() -> None:

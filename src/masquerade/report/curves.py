@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from masquerade.report.figures import Chart, Curve, Part, chart, stacked
-from masquerade.report.read import Story, names
+from masquerade.report.groups import names
+from masquerade.report.read import Story
 from masquerade.report.words import NONE, listed, percent
 
 PARTS = {
@@ -18,15 +19,16 @@ PARTS = {
 
 def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
     """The curves of a run, those of others beside its own where they compare."""
-    runs = list(zip(names([main, *others]), [main, *others], strict=True))
+    labels = names([main, *others]) if others else ["this run"]
+    runs = list(zip(labels, [main, *others], strict=True))
     budget = next((m["budget"] for m in main.config.get("maskers", []) if "budget" in m), None)
     most = float(max(main.series("health/directions").values, default=0.0))
     guides = [(float(budget), "budget")] if isinstance(budget, int | float) else []
     found = [
         chart(
             "Encoder loss",
-            "How badly the encoder matches two views of an image among all others. "
-            "Runs that mask more have a harder task: compare runs below, not here.",
+            "How badly the encoder matches two views of an image among all others."
+            + (" Runs that hide more have a harder task: compare their results." if others else ""),
             beside(runs, "encoder/loss"),
             unit="nats",
         ),
@@ -155,11 +157,14 @@ def times(story: Story) -> Times | None:
         return [(PARTS.get(n, n), float(row.get(f"time/{n}", 0.0))) for n in names]
 
     chosen = [rows[0], rows[-1]] if len(rows) > 1 else rows
-    last = sorted(stacked(shares(rows[-1])), key=lambda p: -p.share)
+    every = sorted(stacked(shares(rows[-1])), key=lambda p: -p.share)
+    last = [p for p in every if p.share >= 0.01] or every
+    rest = "; under 1\N{NO-BREAK SPACE}% each: " if len(last) < len(every) else ""
+    rest += ", ".join(p.label for p in every[len(last) :])
     return Times(
         [(f"Epoch {int(r['epoch']) + 1}", stacked(shares(r))) for r in chosen],
         [(PARTS.get(n, n), k) for k, n in enumerate(names, 1)],
-        f"In the last epoch: {listed([f'{percent(p.share, 0)} {p.label}' for p in last])}.",
+        f"In the last epoch: {listed([f'{percent(p.share, 0)} {p.label}' for p in last])}{rest}.",
         [
             (
                 int(r["epoch"]) + 1,

@@ -202,10 +202,11 @@ def apart(lines: list[Line]) -> list[Line]:
     """The lines, the marks at their ends moved apart so that each can be read."""
     order = sorted(range(len(lines)), key=lambda k: lines[k].end[1])
     moved = list(lines)
-    above = -math.inf
+    room, above = 11.0 * len(lines), -math.inf
     for k in order:
         x, y = lines[k].end
-        above = max(y, above + 11)
+        room -= 11.0
+        above = max(min(y, HEIGHT - BOTTOM - room), above + 11)
         moved[k] = lines[k]._replace(end=(x, above))
     return moved
 

@@ -47,10 +47,10 @@ class Headline(NamedTuple):
     facts: list[tuple[str, str]]
 
 
-def headline(group: Sequence[Story]) -> Headline:
-    """The top of a page about a run, or about runs that differ only in their seed."""
-    story = group[0]
-    mood, sentence, detail, bars = judged(group)
+def headline(groups: Sequence[Sequence[Story]]) -> Headline:
+    """The top of a page about the first of several groups of runs; see `groups.grouped`."""
+    story = groups[0][0]
+    mood, sentence, detail, bars = judged(groups[0], groups[1:])
     return Headline(titled(story), mood, sentence, detail, bars, facts(story))
 
 
@@ -64,8 +64,10 @@ def titled(story: Story) -> str:
     return f"An image network, being trained without labels {on}"
 
 
-def judged(group: Sequence[Story]) -> tuple[str, str, str, list[Bar]]:
-    """Mood, verdict, how it was measured, bars."""
+def judged(
+    group: Sequence[Story], rivals: Sequence[Sequence[Story]]
+) -> tuple[str, str, str, list[Bar]]:
+    """Mood, verdict, how it was measured, and bars, those of rivals among them."""
     story = group[0]
     if not story.finished:
         done = f"{story.steps:,} steps are done" if story.steps else "No step is logged yet"
@@ -91,13 +93,13 @@ def judged(group: Sequence[Story]) -> tuple[str, str, str, list[Bar]]:
         f"Measured by {asked}, on {count} of the {where} split{seeds}: "
         f"{percent(trained.value)} named right."
     )
-    bars = [Bar("This encoder", trained.value, percent(trained.value), True)]
-    for other, name in ((untrained, "Same network, untrained"), (pixels, "Raw pixels")):
-        if other:
-            bars.append(Bar(name, other.value, percent(other.value), False))
     guess = chance(story, column)
-    if guess:
-        bars.append(Bar("Guessing at random", guess, percent(guess), False))
+    others = [(rival[0].name, average(pooled(rival, column))) for rival in rivals]
+    others += [("Same network, untrained", untrained), ("Raw pixels", pixels)]
+    others += [("Guessing at random", Score(guess) if guess else None)]
+    name = story.name if rivals else "This encoder"
+    bars = [Bar(name, trained.value, percent(trained.value), True)]
+    bars += [Bar(name, s.value, percent(s.value), False) for name, s in others if s]
     return mood, sentence, detail, bars
 
 
@@ -164,8 +166,8 @@ def against(main: Sequence[Story], rival: Sequence[Story], name: str) -> str | N
             found = f"{points(a.value - b.value)} {'better' if a.value > b.value else 'worse'}"
         else:
             found = (
-                f"no clear difference ({percent(a.value)} against {percent(b.value)}; "
-                f"up to {points(doubt(a, b))} may be chance)"
+                f"no clear difference, {percent(a.value)} against {percent(b.value)}; "
+                f"up to {points(doubt(a, b))} may be chance"
             )
-        return f"Beside {name}, {column.head}: {found}."
+        return f"Compared with {name} ({column.head}): {found}."
     return None

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
-from masquerade.report import curves, pictures, tables
+from masquerade.report import curves, embedding, pictures, tables
+from masquerade.report.groups import grouped, with_baselines
 from masquerade.report.headline import against, data, headline
-from masquerade.report.read import Story, grouped, story, with_baselines
+from masquerade.report.read import Story, story
 from masquerade.report.settings import sections
 
 PAGE = "report.html"
@@ -58,8 +59,10 @@ def write_demo(folder: RunDir) -> Path:
     listed = demo.get("table")
     own = (demo["main"], main.name)
     table = tables.demo(listed, own) if isinstance(listed, dict) else None
-    page["results"] = table or page["results"]
-    page["notes"] = [*page["notes"], *(str(n) for n in demo.get("notes", []))]
+    if table:
+        page["results"] = table._replace(note=page["results"].note if page["results"] else "")
+    page["kind"] = "demo, main run"
+    page["measurement"] += [str(n) for n in demo.get("notes", []) if n not in page["measurement"]]
     return folder.write_text(PAGE, rendered(page))
 
 
@@ -76,9 +79,10 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
     return {
         "name": main.name,
         "path": str(main.run.path),
-        "top": headline(own),
+        "kind": "run",
+        "top": headline(groups),
         "rivals": [s for g in rest if (s := against(own, g, g[0].name))] if main.finished else [],
-        "glimpse": glimpse or (pictures.sample(laid) if laid else []),
+        "glimpse": glimpse or (embedding.sample(laid) if laid else []),
         "finished": main.finished,
         "charts": curves.charts(main, [*own[1:], *(s for group in rest for s in group)]),
         "times": curves.times(main),
@@ -93,17 +97,15 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "masks": shown[-1].hidden.shape[1] if shown else 0,
         "film": pictures.film(shown),
         "colours": pictures.COLOURS,
-        "map": pictures.laid_out(laid) if laid else None,
+        "map": embedding.laid_out(laid) if laid else None,
         "classes": laid.classes if laid else (),
         "map_notes": [str(n) for n in laid.about.get("notes", [])] if laid else [],
-        "queries": pictures.queries(laid) if laid else [],
+        "queries": embedding.queries(laid) if laid else [],
         "settings": sections(main.config),
         "config": json.dumps(main.config, indent=2, ensure_ascii=False),
         "environment": json.dumps(main.environment, indent=2, ensure_ascii=False),
-        "notes": [
-            *(str(n) for n in main.summary.get("notes", [])),
-            *(str(n) for r in main.results.values() for n in r.get("notes", [])),
-        ],
+        "notes": [str(n) for n in main.summary.get("notes", [])],
+        "measurement": [str(n) for r in main.results.values() for n in r.get("notes", [])],
         "troubles": [t for group in groups for s in group for t in blamed(s, main)],
     }
 

@@ -2,8 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +85,7 @@ class Story:
         mask_scores: How masks agree with exact ones; empty if not measured.
         snapshots: Early to late.
         embedding: None where there is none.
+        classes: Names in label order; empty if unknown.
         mean: The training images' mean colour, white = 1; None if unknown.
         troubles: One sentence per file that could not be used.
     """
@@ -100,6 +100,7 @@ class Story:
     mask_scores: dict[str, Any]
     snapshots: list[Snapshot]
     embedding: Embedding | None
+    classes: tuple[str, ...]
     mean: tuple[float, ...] | None
     troubles: tuple[str, ...]
 
@@ -163,6 +164,7 @@ def story(run: RunDir) -> Story:
         if counts is not None and counts.ndim == 2:
             confusion[name] = counts.astype(np.int64)
     mean = table(run, "encoder.json", troubles).get("mean")
+    classes = tuple(str(c) for c in about.get("classes", ())) or classes_of(run)
     return Story(
         run=run,
         config=config,
@@ -173,7 +175,8 @@ def story(run: RunDir) -> Story:
         confusion=confusion,
         mask_scores=mask_scores,
         snapshots=snapshots(run, troubles),
-        embedding=embedding(run, about, troubles),
+        embedding=embedding(run, about, classes, troubles),
+        classes=classes,
         mean=tuple(float(v) for v in mean) if mean else None,
         troubles=tuple(troubles),
     )
@@ -237,7 +240,9 @@ def snapshots(run: RunDir, troubles: list[str]) -> list[Snapshot]:
     return sorted(found, key=lambda s: s.step)
 
 
-def embedding(run: RunDir, about: dict[str, Any], troubles: list[str]) -> Embedding | None:
+def embedding(
+    run: RunDir, about: dict[str, Any], classes: tuple[str, ...], troubles: list[str]
+) -> Embedding | None:
     """The map and the neighbours, None where they were not made."""
     found = arrays(run, "eval/embedding.npz", troubles)
     stored = {name.removeprefix("trained/"): array for name, array in found.items()}
@@ -258,7 +263,6 @@ def embedding(run: RunDir, about: dict[str, Any], troubles: list[str]) -> Embedd
     if not (fits and inside and len(queries) == len(neighbours) == len(similarity)):
         troubles.append("the arrays of eval/embedding.npz do not fit together and are left out.")
         return None
-    classes = tuple(str(c) for c in about.get("classes", ())) or classes_of(run)
     return Embedding(place, labels, pictures, queries, neighbours, similarity, classes, about)
 
 
@@ -273,49 +277,3 @@ def classes_of(run: RunDir) -> tuple[str, ...]:
         if names:
             return tuple(str(name) for name in names)
     return ()
-
-
-def with_baselines(told: Story, donors: Sequence[Story]) -> Story:
-    """The run, given the rows it lacks from runs of the same data and network.
-
-    An untrained encoder and raw pixels do not depend on how a run is trained, so a demo
-    measures them once. Rows are taken from runs with the same data, size, network and seed.
-    """
-    keys = ("data", "split", "size", "normalise", "backbone", "seed")
-    results = {name: {**r, "rows": dict(r["rows"])} for name, r in told.results.items()}
-    for donor in donors:
-        if any(donor.config.get(key) != told.config.get(key) for key in keys):
-            continue
-        for name, result in donor.results.items():
-            for row, numbers in result["rows"].items():
-                if row != "trained" and name in results:
-                    results[name]["rows"].setdefault(row, numbers)
-    return replace(told, results=results)
-
-
-def alike(told: Story) -> str:
-    """The settings that two runs share if they differ in nothing but seed, title and machine."""
-    rest = {k: v for k, v in told.config.items() if k not in ("seed", "title", "runtime")}
-    return json.dumps(rest, sort_keys=True)
-
-
-def grouped(stories: Sequence[Story]) -> list[list[Story]]:
-    """Runs that differ only in their seed, together, in the order of their first."""
-    groups: dict[str, list[Story]] = {}
-    for told in stories:
-        groups.setdefault(alike(told), []).append(told)
-    return list(groups.values())
-
-
-def names(stories: Sequence[Story]) -> list[str]:
-    """A name for each of several runs: its title, its seed or folder beside it where needed."""
-    seeded = [f"{s.name}, seed {s.config.get('seed', '?')}" for s in stories]
-    titles = [s.name for s in stories]
-    return [
-        title
-        if titles.count(title) == 1
-        else seed
-        if seeded.count(seed) == 1
-        else f"{seed}, {told.run.path}"
-        for told, title, seed in zip(stories, titles, seeded, strict=True)
-    ]

@@ -202,7 +202,7 @@ def confusion(story: Story, most: int = 20) -> Confusion | None:
     if protocol is None or len(story.confusion[protocol]) > most:
         return None
     counts = story.confusion[protocol]
-    known = story.embedding.classes if story.embedding else ()
+    known = story.classes
     names = [known[k] if k < len(known) else f"class {k}" for k in range(len(counts))]
     rows = [
         (name, [(n / max(int(line.sum()), 1), j == k) for j, n in enumerate(line.tolist())])
