@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import MASKED, PLAIN, variant
+from tests.jobs.small import MASKED, PLAIN, variant
 
 from masquerade.core.errors import CannotResume, Diverged, MasqueradeError
 from masquerade.core.rundir import RunDir
@@ -93,14 +93,21 @@ def test_a_run_cut_between_two_steps_ends_in_the_same_bits(name, cut, whole, tmp
     assert_equal_runs(whole / name, tmp_path / "cut")
 
 
+def step_of(folder):
+    """Steps that a run's checkpoint holds."""
+    state = checkpoint.load(RunDir(folder), torch.device("cpu"))
+    assert state is not None
+    return state.step
+
+
 def started(folder, name, epochs):
     """A run in a process of its own."""
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import small; "
-        "from masquerade.jobs import pretrain; "
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "from tests.jobs import small; from masquerade.jobs import pretrain; "
         "pretrain.run(small.variant(sys.argv[2], epochs=int(sys.argv[4])), sys.argv[3], quiet=True)"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[2])
     return subprocess.Popen(
         [sys.executable, "-c", code, here, name, str(folder), str(epochs)],
         stderr=subprocess.PIPE,
@@ -127,7 +134,7 @@ def test_a_signal_saves_the_run_and_it_goes_on_to_the_same_bits(number, tmp_path
     process.send_signal(number)
     text = process.communicate(timeout=60)[1].decode()
     assert "the run is saved. Repeat the command to go on" in text
-    assert checkpoint.load(RunDir(tmp_path / "cut"), torch.device("cpu")).step >= 10
+    assert step_of(tmp_path / "cut") >= 10
     pretrain.run(variant("reversal", epochs=epochs), tmp_path / "cut", quiet=True)
     assert_equal_runs(tmp_path / "whole", tmp_path / "cut")
 
@@ -139,7 +146,7 @@ def test_a_changed_setting_is_refused_by_its_name(whole):
 
 def test_a_finished_run_is_not_run_again(whole):
     before = (whole / "simclr" / "encoder.safetensors").stat().st_mtime_ns
-    lines = []
+    lines: list[str] = []
     pretrain.run(PLAIN, whole / "simclr", lines.append, quiet=True)
     assert (whole / "simclr" / "encoder.safetensors").stat().st_mtime_ns == before
     assert "finished already" in lines[0]
@@ -148,7 +155,7 @@ def test_a_finished_run_is_not_run_again(whole):
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint.Checkpoints, "due", lambda self: True)
     real = torch.save
-    written = []
+    written: list[int] = []
 
     def full(content, out):
         if len(written) == 3:
@@ -160,7 +167,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(MasqueradeError, match="is full: the checkpoint of step 4 was not written"):
         pretrain.run(PLAIN, tmp_path / "a", quiet=True)
-    assert checkpoint.load(RunDir(tmp_path / "a"), torch.device("cpu")).step == 3
+    assert step_of(tmp_path / "a") == 3
     assert not list((tmp_path / "a").glob(".*.part"))
 
 

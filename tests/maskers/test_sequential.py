@@ -39,6 +39,7 @@ def test_the_printed_form_and_the_mean_form_equal_the_definition():
 def test_gradients_run_through_earlier_masks_unless_they_are_detached(detached, name):
     logits = torch.tensor(ORACLE["logits"], requires_grad=True)
     penalty(logits.sigmoid(), PRINTED.replace(detach_previous=detached)).backward()
+    assert logits.grad is not None
     np.testing.assert_allclose(logits.grad, ORACLE[name], rtol=1e-9, atol=1e-15)
 
 
@@ -47,6 +48,7 @@ def test_empty_and_full_masks_have_finite_prices_and_gradients(value):
     full = torch.full((2, 3, 8, 8), value, requires_grad=True)
     price = penalty(full, sequential.Config())
     price.backward()
+    assert full.grad is not None
     assert torch.isfinite(price)
     assert torch.isfinite(full.grad).all()
 
@@ -77,7 +79,7 @@ def test_a_later_mask_depends_on_an_earlier_one_and_not_the_other_way_round():
     images = torch.randn(1, 3, 32, 32, generator=Seed(0).generator())
     before = masker.propose(images, Seed(0))
     with torch.no_grad():
-        masker.head.bias[1] += 1
+        masker.get_parameter("head.bias")[1] += 1
     after = masker.propose(images, Seed(0))
     torch.testing.assert_close(after[:, 0], before[:, 0])
     assert not torch.allclose(after[:, 2], before[:, 2])
@@ -87,10 +89,11 @@ def test_head_feedback_equals_a_convolution_over_features_and_earlier_masks():
     torch.manual_seed(0)
     masker = sequential.Config(width=8, norm="gn", masks=3).build(32, 3)
     images = torch.randn(2, 3, 32, 32, generator=Seed(0).generator())
-    features, slow = masker.unet(images), []
+    features, bias = masker.unet(images), masker.get_parameter("head.bias")
+    slow: list[torch.Tensor] = []
     for k in range(3):
         joined = torch.cat([features, *slow], 1)
         weight = torch.cat([masker.head.weight[k].flatten(), masker.memory[k, :k]])
-        logit = (joined * weight[None, :, None, None]).sum(1, keepdim=True) + masker.head.bias[k]
+        logit = (joined * weight[None, :, None, None]).sum(1, keepdim=True) + bias[k]
         slow.append(logit.sigmoid())
     torch.testing.assert_close(masker.propose(images, Seed(0)), torch.cat(slow, 1))

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import IO, Any, Protocol, runtime_checkable
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from masquerade.core.errors import Diverged
 from masquerade.core.rundir import RunDir

@@ -278,10 +278,10 @@ class _Reverse(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]  # one gradient
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         return -grad
 
 
 def reversed_gradient(x: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     """The same values; what flows back through them changes its sign."""
-    return _Reverse.apply(x)  # type: ignore[no-untyped-call, no-any-return]  # upstream
+    return _Reverse.apply(x)  # type: ignore[no-any-return]  # upstream

@@ -31,10 +31,8 @@ class OptimizerConfig(Plug):
     def described(self) -> str:
         """One line for the user, with the resolved rate."""
         plan = self.schedule
-        return (
-            f"{self.kind}, learning rate {self.lr:g} ({plan.shape}, warm-up {plan.warmup:g} epochs), "
-            f"decay {self.decay:g}"
-        )
+        rate = f"{self.lr:g} ({plan.shape}, warm-up {plan.warmup:g} epochs)"
+        return f"{self.kind}, learning rate {rate}, decay {self.decay:g}"
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
