@@ -178,7 +178,10 @@ def write_summary(run: RunDir, title: str, maskers: int) -> None:
             "cpu_seconds": 512.3,
             "images_per_cpu_second": 149.9,
             "checkpoint_share": 0.01,
-            "verdict": {"healthy": True, "text": "the embeddings differ from image to image."},
+            "verdict": {
+                "healthy": True,
+                "text": "healthy: different images get different embeddings",
+            },
             "mask_verdicts": ["mask 3 hides almost nothing (1 % of the image)"] if maskers else [],
             "notes": [],
             "encoder_line": "resnet18, small stem (3x3, no max-pool) because images are 32 px",

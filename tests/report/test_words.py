@@ -33,11 +33,21 @@ def test_a_difference_that_chance_explains_is_none() -> None:
 @pytest.mark.parametrize(
     ("untrained", "pixels", "mood", "said"),
     [
-        (0.3, 0.2, "good", "It helped: 10.0 points better than the same network untrained and"),
-        (0.3, 0.5, "mixed", "It helped in part"),
+        (
+            0.3,
+            0.2,
+            "good",
+            "Training helped: 10.0 points better than the same network untrained and",
+        ),
+        (0.3, 0.5, "mixed", "Training helped in part"),
         (0.39, 0.2, "mixed", "no clear difference from the same network untrained"),
-        (0.39, 0.41, "bad", "No clear gain"),
-        (0.5, 0.41, "bad", "It did not help: 10.0 points worse than the same network untrained"),
+        (0.39, 0.41, "bad", "no clear gain"),
+        (
+            0.5,
+            0.41,
+            "bad",
+            "Training did not help: 10.0 points worse than the same network untrained",
+        ),
         (0.5, 0.6, "bad", "worse than raw pixels"),
     ],
 )

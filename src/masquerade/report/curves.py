@@ -21,7 +21,8 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
     """The curves of a run, those of others beside its own where they compare."""
     labels = names([main, *others]) if others else ["this run"]
     runs = list(zip(labels, [main, *others], strict=True))
-    budget = next((m["budget"] for m in main.config.get("maskers", []) if "budget" in m), None)
+    maskers = [m for m in main.config.get("maskers") or [] if isinstance(m, dict)]
+    budget = next((m["budget"] for m in maskers if "budget" in m), None)
     most = float(max(main.series("health/directions").values, default=0.0))
     guides = [(float(budget), "budget")] if isinstance(budget, int | float) else []
     found = [

@@ -156,6 +156,26 @@ def facts(story: Story) -> list[tuple[str, str]]:
     return found
 
 
+def outline(scores: dict[str, Any]) -> str:
+    """How well the best mask finds the objects, beside a centred square; empty if not measured."""
+    found = scores.get("test/iou")
+    square = scores.get("test/square", scores.get("square/iou"))
+    if not isinstance(found, int | float):
+        return ""
+    slot = scores.get("slot")
+    which = f"Mask {slot + 1}" if isinstance(slot, int) else "The best mask"
+    said = (
+        f"{which} against the exact outline of the object, on test images: overlap (IoU, where 1 "
+        f"is perfect and 0 a miss) {found:.2f}"
+    )
+    if isinstance(square, int | float):
+        better = "does better" if found > square else "does no better"
+        said += f"; a plain centred square reaches {square:.2f}, so the mask {better}"
+    if "chosen_on" in scores:
+        said += f". Which mask to take was decided on {scores['chosen_on']} images"
+    return f"{said}."
+
+
 def against(main: Sequence[Story], rival: Sequence[Story], name: str) -> str | None:
     """One sentence on how two groups of runs compare, None if they share no measurement."""
     for column in sorted(columns([*main, *rival]), key=lambda c: c.protocol != "linear"):

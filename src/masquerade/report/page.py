@@ -13,7 +13,7 @@ from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.report import curves, embedding, pictures, tables
 from masquerade.report.groups import grouped, with_baselines
-from masquerade.report.headline import against, data, headline
+from masquerade.report.headline import against, data, headline, outline
 from masquerade.report.read import Story, story
 from masquerade.report.settings import sections
 
@@ -70,6 +70,7 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
     """What the template is filled with, for a run and those beside it."""
     main = with_baselines(main, rivals)
     groups = grouped([main, *rivals])
+    health = main.summary.get("verdict")
     own, rest = groups[0], groups[1:]
     shown, laid = main.snapshots, main.embedding
     sheets = [("Early", shown[0]), ("Late", shown[-1])] if len(shown) > 1 else []
@@ -90,9 +91,11 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "splits": SPLITS if "toybox" in data(main) else "",
         "measured": bool(main.results),
         "confusion": tables.confusion(main),
-        "health": main.summary.get("verdict"),
+        "health": health
+        if isinstance(health, dict) and {"healthy", "text"} <= set(health)
+        else None,
         "mask_verdicts": main.summary.get("mask_verdicts", []),
-        "mask_scores": main.mask_scores,
+        "outline": outline(main.mask_scores),
         "sheets": [(when, s.step, pictures.panels(s, main.mean)) for when, s in sheets],
         "masks": shown[-1].hidden.shape[1] if shown else 0,
         "film": pictures.film(shown),

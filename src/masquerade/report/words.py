@@ -82,14 +82,14 @@ def verdict(trained: Score, untrained: Score | None, pixels: Score | None) -> tu
     same = [name for _, name, sign in known if sign == 0]
     level = f"no clear difference from {' or '.join(same)}" if same else ""
     if better and not worse and not same:
-        return "good", f"It helped: {' and '.join(better)}."
+        return "good", f"Training helped: {' and '.join(better)}."
     if better:
         rest = " and ".join([*worse, *([level] if level else [])])
-        return "mixed", f"It helped in part: {' and '.join(better)}, but {rest}."
+        return "mixed", f"Training helped in part: {' and '.join(better)}, but {rest}."
     if worse:
         rest = f", and {level}" if level else ""
-        return "bad", f"It did not help: {' and '.join(worse)}{rest}."
-    return "bad", f"No clear gain: {level}."
+        return "bad", f"Training did not help: {' and '.join(worse)}{rest}."
+    return "bad", f"Training brought no clear gain: {level}."
 
 
 def compared(a: Score, b: Score, name: str) -> str:
