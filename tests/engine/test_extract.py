@@ -36,7 +36,7 @@ def test_features_do_not_depend_on_the_batches() -> None:
 
 def test_features_can_be_trained_on() -> None:
     weight = torch.zeros(8, requires_grad=True)
-    (extract(network(), [images()], device=CPU) @ weight).sum().backward()  # type: ignore[no-untyped-call]  # no inference tensors
+    (extract(network(), [images()], device=CPU) @ weight).sum().backward()  # no inference tensors
 
 
 def test_bfloat16_gives_float32_features_close_to_full_precision() -> None:

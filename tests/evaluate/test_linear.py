@@ -104,7 +104,7 @@ def test_sgd_takes_the_steps_of_a_torch_layer() -> None:
             rows = order[first : first + 16]
             loss = torch.nn.functional.cross_entropy(layer(some.features[rows]), some.labels[rows])
             layer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            loss.backward()
             with torch.no_grad():
                 for name, p in layer.named_parameters():
                     assert p.grad is not None

@@ -197,10 +197,10 @@ def minimised(
         solver.zero_grad()
         scores = x @ table[:, :-1].T + table[:, -1]
         total = cross_entropy(scores, labels) + penalty / 2 * table[:, :-1].square().sum()
-        total.backward()  # type: ignore[no-untyped-call]  # torch's own
+        total.backward()
         return total
 
-    solver.step(loss)  # type: ignore[no-untyped-call]  # torch's own
+    solver.step(loss)
     return table.detach()
 
 
@@ -219,7 +219,7 @@ def trained(examples: Examples, how: Sgd, seed: Seed) -> Solution:
         for rows in torch.split(order[: count // batch * batch], batch):
             solver.zero_grad()
             scores = features[rows] @ table[:, :-1].T + table[:, -1]
-            cross_entropy(scores, labels[rows]).backward()  # type: ignore[no-untyped-call]
+            cross_entropy(scores, labels[rows]).backward()
             solver.step()
         schedule.step()
     table = table.detach()
