@@ -95,7 +95,7 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
             "protocol": protocol.tree(),
             "data": train.name,
             "rows": {who: result.metrics for who, result in measured.items() if result.metrics},
-            "notes": list(dict.fromkeys(n for r in measured.values() for n in r.notes)),
+            "notes": notes(measured),
         }
         keep(folder, name, content, measured)
     return found
@@ -143,9 +143,20 @@ def measure(
     return results
 
 
+def notes(measured: dict[str, Result]) -> list[str]:
+    """What the protocol has to say, with the encoder's name where it is not said of all."""
+    told: dict[str, list[str]] = {}
+    for who, result in measured.items():
+        for note in result.notes:
+            told.setdefault(note, []).append(who)
+    return [n if len(who) == len(measured) else f"{', '.join(who)}: {n}" for n, who in told.items()]
+
+
 def keep(folder: RunDir, name: str, content: dict[str, Any], measured: dict[str, Result]) -> None:
     """Write numbers, arrays and the trained encoder's fitted head."""
     arrays = {f"{who}/{key}": a for who, r in measured.items() for key, a in r.arrays.items()}
+    if content["protocol"]["kind"] == "embedding":  # only the trained encoder has one
+        arrays = measured["trained"].arrays
     if arrays:
         folder.write(f"eval/{name}.npz", lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]  # arrays by name
     head = measured["trained"].head
