@@ -11,7 +11,7 @@ from masquerade.data.augment.draw import Draw, draw
 from masquerade.data.augment.exact import render
 from masquerade.data.augment.geometry import resample, sampling
 from masquerade.data.augment.policy import Policy
-from masquerade.data.augment.precision import chunks, peak, resampling_dtype
+from masquerade.data.augment.precision import floats, peak, resampling_dtype
 
 
 class Augmenter:
@@ -60,40 +60,40 @@ class Augmenter:
             raise ValueError(
                 f"images have {channels} channels, but mean and std are given for {len(self.mean)}"
             )
-        drawn = [draw(self.policy, extent, seed.fold("view", v), rank, world) for v in range(count)]
+        seeds = [seed.fold("view", v) for v in range(count)]
+        drawn = [draw(self.policy, extent, s, rank, world) for s in seeds]
         outs = [self._empty(b, channels, images.device) for _ in drawn]
         if self.policy.exact:
-            for parameters, out in zip(drawn, outs, strict=True):
-                render(images, parameters, self.policy, out)
+            for one, out in zip(drawn, outs, strict=True):
+                render(images, one, self.policy, out)
                 self._standardise(out)
             return tuple(outs)
-        dtype = resampling_dtype(images)
-        for rows in chunks(images, dtype):
-            source = images[rows].permute(0, 2, 3, 1).to(dtype)
-            for parameters, out in zip(drawn, outs, strict=True):
-                out[rows] = self._view(source, parameters.rows(rows), peak(images))
+        colours = [mixing(d.factors, d.order, d.grey, channels) / peak(images) for d in drawn]
+        for rows, source in floats(images, resampling_dtype(images)):
+            for one, colour, out in zip(drawn, colours, outs, strict=True):
+                out[rows] = self._view(source, one.rows(rows), colour[:, rows])
         return tuple(outs)
 
     def _view(
-        self, source: Float[Tensor, "B H W C"], drawn: Draw, full: float
+        self, source: Float[Tensor, "B H W C"], drawn: Draw, colour: Float[Tensor, "2 B C C"]
     ) -> Float[Tensor, "B C S S"]:
-        """One view of a few images; what `source` calls `full` is 1."""
+        """One view of a few images; `colour` takes their numbers to [0, 1]."""
         device, (height, width, channels) = source.device, source.shape[1:]
         top, left, tall, wide = drawn.box.to(device).unbind(1)
         bicubic = self.policy.interpolation == "bicubic"
-        flip = drawn.flip.to(device)
         rows = sampling(top, tall, self.size, height, bicubic=bicubic)
-        columns = sampling(left, wide, self.size, width, bicubic=bicubic, flip=flip)
+        columns = sampling(
+            left, wide, self.size, width, bicubic=bicubic, flip=drawn.flip.to(device)
+        )
         rows, columns = rows.to(source.dtype), columns.to(source.dtype)
         blurred = drawn.sigma.nonzero()[:, 0]
         if len(blurred):
-            soft = blurring(drawn.sigma[blurred].float().to(device), self.size).to(source.dtype)
+            soft = blurring(drawn.sigma[blurred].to(device), self.size).to(source.dtype)
             blurred = blurred.to(device)
             rows[blurred] = soft @ rows[blurred]
             columns[blurred] = soft @ columns[blurred]
         pixels = resample(source, rows, columns).float().flatten(2)
-        image, mean = mixing(drawn.factors, drawn.order, drawn.grey, channels)
-        image, mean = ((m / full).float().to(device) for m in (image, mean))
+        image, mean = colour.to(device)
         offset = mean @ pixels.mean(2, keepdim=True)
         pixels = torch.baddbmm(offset, image, pixels).clamp_(0, 1)
         if drawn.solarise.any():

@@ -13,12 +13,11 @@ def blurring(sigma: Float[Tensor, " B"], size: int) -> Float[Tensor, "B S S"]:
             is while sigma is well below the size.
         size: Pixels, S.
     """
-    place = torch.arange(size, device=sigma.device)
-    apart = (place[:, None] - place).abs()
-    before, after = place[:, None] + place, 2 * (size - 1) - place[:, None] - place
-    gauss = torch.exp(-0.5 * (torch.arange(2 * size, device=sigma.device) / sigma[:, None]) ** 2)
-    # the edge pixel itself is not repeated: no second copy of column 0 and of the last one
-    weight = gauss[:, apart]
-    weight[:, :, 1:] += gauss[:, before[:, 1:]]
-    weight[:, :, :-1] += gauss[:, after[:, :-1]]
-    return weight / weight.sum(2, keepdim=True)
+    far = torch.arange(2 * size - 1, device=sigma.device)
+    gauss = torch.exp(-0.5 * (far / sigma[:, None]) ** 2).to(torch.float32)
+    both = torch.cat([gauss[:, 1:size].flip(1), gauss[:, :size]], 1)
+    weight = both.unfold(1, size, 1).flip(1)  # unfold: entry (i, j) is number i + j of the table
+    # the edge pixel itself is not repeated: no second copy of the first column and of the last
+    weight[:, :, 1:] += gauss.unfold(1, size, 1)[:, :, 1:]
+    weight[:, :, :-1] += gauss.flip(1).unfold(1, size, 1)[:, :, :-1]
+    return weight.div_(weight.sum(2, keepdim=True))

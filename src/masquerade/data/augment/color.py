@@ -23,8 +23,8 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow and torchvision
 def luma(channels: int) -> Float[Tensor, "C C"]:
     """The matrix that makes a pixel grey; the identity unless there are 3 channels."""
     if channels != 3:
-        return torch.eye(channels, dtype=torch.float64)
-    return torch.tensor(LUMA, dtype=torch.float64).expand(3, 3)
+        return torch.eye(channels)
+    return torch.tensor(LUMA).expand(3, 3)
 
 
 def turning(turns: Float[Tensor, " B"], channels: int) -> Float[Tensor, "B C C"]:
@@ -42,8 +42,8 @@ def mixing(
     order: Int[Tensor, "B 4"],
     grey: Bool[Tensor, " B"],
     channels: int,
-) -> tuple[Float[Tensor, "B C C"], Float[Tensor, "B C C"]]:
-    """M and P of every image: its colours x become `M x + P mean(x)`, not yet clipped.
+) -> Float[Tensor, "2 B C C"]:
+    """M and P of every image, stacked: its colours x become `M x + P mean(x)`, not yet clipped.
 
     Args:
         factors: Brightness, contrast and saturation factors, and hue in turns.
@@ -52,23 +52,16 @@ def mixing(
         channels: C. Saturation, hue and grey do nothing unless it is 3, and contrast is then
             around each channel's own mean.
     """
-    b = len(factors)
-    one = torch.eye(channels, dtype=factors.dtype).expand(b, channels, channels)
-    to_grey = luma(channels).to(factors.dtype).expand(b, channels, channels)
-    brightness, contrast, saturation = factors[:, :3, None, None].unbind(1)
-    steps = torch.stack(
-        [
-            brightness * one,
-            contrast * one,
-            saturation * one + (1 - saturation) * to_grey,
-            turning(factors[:, 3], channels),
-        ],
-        1,
-    )
-    image, mean = one, torch.zeros_like(one)
+    one, to_grey = torch.eye(channels), luma(channels)
+    brightness, contrast, saturation = factors.float()[:, :3, None, None].unbind(1)
+    turned = turning(factors[:, 3].float(), channels)
+    softer = saturation * one + (1 - saturation) * to_grey
+    steps = torch.stack([brightness * one, contrast * one, softer, turned], 1)
+    rows = torch.arange(len(factors))
+    image, mean = one.expand_as(turned), torch.zeros_like(turned)
     for which in order.unbind(1):
-        step = steps[torch.arange(b), which]
-        blend = torch.where((which == 1)[:, None, None], 1 - contrast, 0) * to_grey
-        image, mean = step @ image, step @ mean + blend @ (image + mean)
-    last = torch.where(grey[:, None, None], to_grey, one)
-    return last @ image, last @ mean
+        step = steps[rows, which]
+        blend = torch.where((which == 1)[:, None, None], 1 - contrast, 0)
+        image, mean = step @ image, step @ mean + blend * (to_grey @ (image + mean))
+    both = torch.stack([image, mean])
+    return torch.where(grey[:, None, None], to_grey @ both, both)

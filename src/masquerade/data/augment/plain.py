@@ -5,7 +5,7 @@ from jaxtyping import Float, Int, UInt8, UInt16
 from torch import Tensor
 
 from masquerade.data.augment.geometry import resample, sampling
-from masquerade.data.augment.precision import chunks, peak
+from masquerade.data.augment.precision import floats, peak
 
 
 def plain(
@@ -42,12 +42,9 @@ def plain(
     out = torch.empty(b, channels, size, size, device=images.device, memory_format=layout)
     shift, spread = (torch.tensor(n, device=images.device)[:, None, None] for n in (mean, std))
     rows, columns = centred(extent.cpu(), size, round(size / crop), (height, width))
-    for some in chunks(images, torch.float32):
-        source = images[some].permute(0, 2, 3, 1).float()
-        n = len(source)
+    for some, source in floats(images, torch.float32):
         tall, wide = (
-            (m if len(m) == b else m.expand(n, -1, -1))[some if len(m) == b else slice(n)]
-            for m in (rows, columns)
+            m[some] if len(m) == b else m.expand(len(source), -1, -1) for m in (rows, columns)
         )
         pixels = resample(source, tall.to(source), wide.to(source)).div_(peak(images))
         out[some] = pixels.sub_(shift).div_(spread)

@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Num
 from torch import Tensor
 
-CPU_BYTES = 4 << 20  # of canvases per thread: they and their views stay in the cache
-GPU_BYTES = 512 << 20
+CPU_BYTES = 8 << 20  # of canvases per thread: they and their views stay in the cache
+GPU_BYTES = 518 << 20
 
 
-def peak(images: Shaped[Tensor, "B C H W"]) -> float:
+def peak(images: Num[Tensor, "B C H W"]) -> float:
     """The integer that stands for 1: 255 or 65535."""
     return float(torch.iinfo(images.dtype).max)
 
 
-def resampling_dtype(images: Shaped[Tensor, "B C H W"]) -> torch.dtype:
+def resampling_dtype(images: Num[Tensor, "B C H W"]) -> torch.dtype:
     """bfloat16 for 8-bit pixels where the device multiplies such matrices fast, else float32.
 
     All 8-bit pixels are bfloat16 numbers; weights and results are rounded to 8 bits of precision,
@@ -30,9 +30,20 @@ def resampling_dtype(images: Shaped[Tensor, "B C H W"]) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def chunks(images: Shaped[Tensor, "B C H W"], dtype: torch.dtype) -> Iterator[slice]:
-    """Consecutive rows of the batch, few enough that their float copy fits the budget."""
+def floats(
+    images: Num[Tensor, "B C H W"], dtype: torch.dtype
+) -> Iterator[tuple[slice, Float[Tensor, "b H W C"]]]:
+    """A few rows of the batch at a time, as floats of the same values, channels innermost.
+
+    Every piece is written over the last one, so that it is still in the cache when it is read.
+    """
     budget = CPU_BYTES * torch.get_num_threads() if images.device.type == "cpu" else GPU_BYTES
-    size = max(1, budget // (images[:1].numel() * dtype.itemsize)) if len(images) else 1
-    for start in range(0, len(images), size):
-        yield slice(start, min(start + size, len(images)))
+    pixels = images.permute(0, 2, 3, 1)
+    most = max(1, budget // max(1, pixels[:1].numel() * dtype.itemsize))
+    scratch = torch.empty(
+        min(most, len(images)), *pixels.shape[1:], dtype=dtype, device=images.device
+    )
+    for start in range(0, len(images), most):
+        rows = slice(start, min(start + most, len(images)))
+        piece = scratch[: rows.stop - start]
+        yield rows, piece.copy_(pixels[rows])
