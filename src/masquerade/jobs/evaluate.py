@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors.torch import load_file
 
-from masquerade.core.config import Settings
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.data.images import ImageSet
@@ -17,13 +15,13 @@ from masquerade.engine.runtime import Runtime
 from masquerade.evaluate import embedding, knn, linear
 from masquerade.evaluate.base import ProtocolConfig, Result, Unlabelled
 from masquerade.evaluate.frozen import Frozen
-from masquerade.jobs.settings import Pretrain
-from masquerade.networks import encoder_file
+from masquerade.jobs import finished
+from masquerade.jobs.settings import OnImages
 
 TESTS = ("test", "val", "seen")
 
 
-class Evaluate(Settings):
+class Evaluate(OnImages):
     """Settings of an evaluation.
 
     Attributes:
@@ -47,7 +45,7 @@ class Evaluate(Settings):
     @classmethod
     def of(cls, run: RunDir, names: list[str], changes: Mapping[str, str]) -> "Evaluate":
         """The settings for a run: all protocols unless some are named, its data unless another."""
-        trained = Pretrain.parse(run.read_json("config.json"))
+        trained = finished.settings(run)
         known: dict[str, ProtocolConfig] = {
             "knn": knn.Config(),
             "linear": linear.Config(),
@@ -103,14 +101,14 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
 
 def frozen(folder: RunDir, runtime: Runtime) -> dict[str, Frozen]:
     """The trained encoder of a run, the same network untrained, and raw pixels."""
-    config = Pretrain.parse(folder.read_json("config.json"))
-    backbone = encoder_file.load(folder.path)
+    config = finished.settings(folder)
+    backbone = finished.encoder(folder)
     device = runtime.device()
     bf16 = runtime.precision == "bf16"
     cache = folder.path / "cache"
     torch.manual_seed(Seed(config.seed).fold("init", "heads").integer())
     objective = config.objective.build(backbone)
-    heads = load_file(folder.path / "heads.safetensors")
+    heads = finished.heads(folder)
     objective.load_state_dict(
         {n.removeprefix("objective."): t for n, t in heads.items() if n.startswith("objective.")},
         strict=False,

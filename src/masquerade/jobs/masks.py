@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from safetensors.torch import load_file
-
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.evaluate import maskquality
+from masquerade.jobs import finished
 from masquerade.jobs.evaluate import Evaluate
-from masquerade.jobs.settings import Pretrain
 from masquerade.jobs.watch import proposed
 from masquerade.maskers.base import Masker
 from masquerade.networks import encoder_file
@@ -16,9 +14,9 @@ from masquerade.networks import encoder_file
 
 def maskers(folder: RunDir) -> list[Masker]:
     """The trained maskers of a run, in evaluation mode, on the CPU."""
-    config = Pretrain.parse(folder.read_json("config.json"))
+    config = finished.settings(folder)
     card = encoder_file.card(folder.path)
-    heads = load_file(folder.path / "heads.safetensors")
+    heads = finished.heads(folder)
     found = []
     for place, settings in enumerate(config.maskers):
         masker = settings.build(card.size, card.channels)
@@ -64,6 +62,6 @@ def run(folder: RunDir, evaluation: Evaluate) -> dict[str, Any]:
 
 def has_masks(folder: RunDir, evaluation: Evaluate) -> bool:
     """Whether there is something to measure: a masker, and exact masks to compare with."""
-    config = Pretrain.parse(folder.read_json("config.json"))
+    config = finished.settings(folder)
     fit_on, _ = evaluation.splits()
     return bool(config.maskers) and "mask" in evaluation.data.load(fit_on, config.size).targets

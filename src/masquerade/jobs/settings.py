@@ -1,7 +1,10 @@
 """The settings of a pretraining run, and the objects they stand for."""
 
-from typing import Literal, NamedTuple
+import json
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 
@@ -22,6 +25,31 @@ from masquerade.networks.norms import synchronised
 from masquerade.objectives import simclr
 from masquerade.objectives.base import ObjectiveConfig
 from masquerade.pretext.siamese import Combine, Siamese, Step
+
+
+J = TypeVar("J", bound="OnImages")
+
+
+class OnImages(Settings):
+    """Settings of a job that reads images.
+
+    Attributes:
+        data: Where the images come from.
+    """
+
+    data: SourceConfig = toybox.Config()
+
+    def override(self: J, texts: Sequence[str]) -> J:
+        """As for all settings; after `data=photos`, `data.strict=true` is a folder's setting."""
+        return super().override([in_full(text) for text in texts])
+
+
+def in_full(text: str) -> str:
+    """A `data=` word with its source spelled out: a path may look like a number or a list."""
+    key, _, value = text.partition("=")
+    if key != "data" or value.lstrip().startswith("{"):
+        return text
+    return f"data={json.dumps(SourceConfig.shorthand(value))}"
 
 
 class Statistics(Settings):
@@ -54,13 +82,14 @@ class Optimizers(Settings):
         return {"encoder": self.encoder, "masker": self.masker, "probe": self.probe}
 
 
-class Pretrain(Settings):
+class Pretrain(OnImages):
     """Settings of a pretraining run.
 
     Attributes:
         title: What the run is called in reports.
         data: Where the images come from.
         split: The part that is trained on; `auto` is the source's first.
+        limit: At most so many of its images, evenly spaced; 0 takes all.
         size: Side of the training images in pixels.
         normalise: What views are standardised with: `data` measures the images, `published`
             takes the constants people use for this set, or numbers.
@@ -83,8 +112,8 @@ class Pretrain(Settings):
     """
 
     title: str = "pretrain"
-    data: SourceConfig = toybox.Config()
     split: str = "auto"
+    limit: int = Field(0, ge=0)
     size: int = Field(32, ge=16)
     normalise: Literal["data", "published"] | Statistics = "data"
     backbone: backbones.Config = backbones.Config()
@@ -114,7 +143,7 @@ class Pretrain(Settings):
     def images(self) -> ImageSet:
         """The images that are trained on."""
         split = self.data.splits()[0] if self.split == "auto" else self.split
-        return self.data.load(split, self.size)
+        return limited(self.data.load(split, self.size), self.limit)
 
     def statistics(self, images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel."""
@@ -152,6 +181,14 @@ class Pretrain(Settings):
         return Augmenter(self.augment, self.size, mean, std)
 
 
+def limited(images: ImageSet, limit: int) -> ImageSet:
+    """At most `limit` images, evenly spaced, so that sets sorted by class keep their shares."""
+    if limit == 0 or len(images) <= limit:
+        return images
+    rows = np.linspace(0, len(images) - 1, limit).round().astype(np.int64)
+    return images.subset(rows).noted(f"{images.name}: {limit:,} of {len(images):,} images are used")
+
+
 class Length(NamedTuple):
     """How long a run is."""
 
@@ -172,3 +209,13 @@ def length(config: Pretrain, images: ImageSet) -> Length:
             f"choose batch={max(2, 2 ** (len(images).bit_length() - 1))} or less"
         )
     return Length(per_epoch, per_epoch * config.epochs)
+
+
+def fitting(config: Pretrain, say: Callable[[str], None]) -> Pretrain:
+    """The settings with a batch that the images fill; says so where it had to be smaller."""
+    images = config.images()
+    if len(images) >= config.batch or len(images) < 2 * config.runtime.devices:
+        return config
+    batch = 2 ** (len(images).bit_length() - 1)
+    say(f"batch={batch}, because {images.name} has only {len(images)} images")
+    return config.replace(batch=batch)
