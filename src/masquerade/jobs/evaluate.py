@@ -16,7 +16,7 @@ from masquerade.evaluate import embedding, knn, linear
 from masquerade.evaluate.base import ProtocolConfig, Result, Unlabelled
 from masquerade.evaluate.frozen import Frozen
 from masquerade.jobs import finished
-from masquerade.jobs.settings import OnImages
+from masquerade.jobs.settings import OnImages, limited
 
 TESTS = ("test", "val", "seen")
 
@@ -28,6 +28,7 @@ class Evaluate(OnImages):
         data: Where the images come from; the run's own source unless told otherwise.
         train: The split that probes are fitted on; `auto` is `train`, or the source's first.
         tests: The splits they are measured on; empty takes those of test, val and seen there are.
+        limit: At most so many images of each split, evenly spaced; 0 takes all.
         protocols: By name: what is measured, and how.
         baselines: Whether an untrained encoder and raw pixels are measured too.
         seed: Of every draw.
@@ -37,6 +38,7 @@ class Evaluate(OnImages):
     data: SourceConfig
     train: str = "auto"
     tests: tuple[str, ...] = ()
+    limit: int = Field(0, ge=0)
     protocols: dict[str, ProtocolConfig]
     baselines: bool = True
     seed: int = Field(0, ge=0)
@@ -52,7 +54,9 @@ class Evaluate(OnImages):
             "embedding": embedding.Config(),
         }
         wanted = {n: known[n] if n in known else ProtocolConfig.called(n)() for n in names or known}
-        plain = cls(data=trained.data, protocols=wanted, runtime=trained.runtime)
+        plain = cls(
+            data=trained.data, limit=trained.limit, protocols=wanted, runtime=trained.runtime
+        )
         return plain.override([f"{key}={value}" for key, value in changes.items()])
 
     def with_words(self, words: list[str]) -> "Evaluate":
@@ -83,8 +87,8 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
     encoders = frozen(folder, runtime)
     trained = encoders["trained"]
     fit_on, measure_on = config.splits()
-    train = config.data.load(fit_on, trained.size)
-    tests = {name: config.data.load(name, trained.size) for name in measure_on}
+    train = limited(config.data.load(fit_on, trained.size), config.limit)
+    tests = {n: limited(config.data.load(n, trained.size), config.limit) for n in measure_on}
     found = {}
     for name, protocol in config.protocols.items():
         say(f"{name}: fitted on {train.name}, measured on {', '.join(tests) or 'nothing'}")

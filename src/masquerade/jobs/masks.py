@@ -7,6 +7,7 @@ from masquerade.core.seed import Seed
 from masquerade.evaluate import maskquality
 from masquerade.jobs import finished
 from masquerade.jobs.evaluate import Evaluate
+from masquerade.jobs.settings import limited
 from masquerade.jobs.watch import proposed
 from masquerade.maskers.base import Masker
 from masquerade.networks import encoder_file
@@ -43,8 +44,11 @@ def run(folder: RunDir, evaluation: Evaluate) -> dict[str, Any]:
     fit_on, measure_on = evaluation.splits()
     found = maskquality.measure(
         lambda images: proposed(trained, images, Seed(evaluation.seed)),
-        evaluation.data.load(fit_on, card.size),
-        {name: evaluation.data.load(name, card.size) for name in measure_on},
+        limited(evaluation.data.load(fit_on, card.size), evaluation.limit),
+        {
+            name: limited(evaluation.data.load(name, card.size), evaluation.limit)
+            for name in measure_on
+        },
         size=card.size,
         mean=card.mean,
         std=card.std,

@@ -48,11 +48,15 @@ def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = Fal
         Interrupted: A signal came; the run is saved.
     """
     folder = RunDir(path)
+    if folder.path.is_file():
+        raise CannotResume(f"{folder.path} is a file; out= must name a folder")
     with folder.locked():
         known = folder.start(config.tree())
         if known and folder.has("summary.json"):
             say(f"{folder.path} is finished already")
             return folder
+        if known:
+            say(f"going on with {folder.path}")
         runtime = settled(config.runtime, folder)
         images = config.images()
         for note in images.notes:

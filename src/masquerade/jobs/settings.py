@@ -26,7 +26,6 @@ from masquerade.objectives import simclr
 from masquerade.objectives.base import ObjectiveConfig
 from masquerade.pretext.siamese import Combine, Siamese, Step
 
-
 J = TypeVar("J", bound="OnImages")
 
 
