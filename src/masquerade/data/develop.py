@@ -144,6 +144,11 @@ def whole(plan: Plan, items: Sequence[tuple[int, File]]) -> list[Judged]:
     return [judge(file.path, file.name, plan)._replace(pixels=None) for _, file in items]
 
 
+def fits(shape: tuple[int, ...], canvas: tuple[int, ...]) -> bool:
+    """Whether an image is what its header promised when the canvas was chosen."""
+    return shape[0] <= canvas[0] and shape[1] <= canvas[1] and shape[2] == canvas[2]
+
+
 def develop(target: Target, items: Sequence[tuple[int, File]]) -> list[Judged]:
     """A worker's job: decodes files into their rows of the canvas, edges repeated."""
     pixels = cache.mapped(target.path, target.dtype, target.shape, "r+")
@@ -151,7 +156,10 @@ def develop(target: Target, items: Sequence[tuple[int, File]]) -> list[Judged]:
     for row, file in items:
         verdict = judge(file.path, file.name, target.plan)
         image = verdict.pixels
-        if image is not None:
+        if image is not None and not fits(image.shape, target.shape[1:]):
+            text = "changed while it was being read"
+            verdict = verdict._replace(findings=(Finding(file.name, "changed", text, "skip"),))
+        elif image is not None:
             if image.dtype != pixels.dtype:
                 image = image.astype(np.uint16) * 257
             rest = [(0, n - m) for n, m in zip(target.shape[1:3], image.shape[:2], strict=True)]

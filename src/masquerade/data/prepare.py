@@ -33,11 +33,20 @@ class Decoded(NamedTuple):
     findings: list[Finding]
 
 
-def decoded(name: str, files: Sequence[File], plan: Plan, strict: bool) -> Decoded:
+def decoded(
+    name: str, files: Sequence[File], plan: Plan, strict: bool, passed: Sequence[Finding] = ()
+) -> Decoded:
     """The images of some files, from the cache if their bytes were decoded before.
 
     The entry is named by every file's content. Reading all files to know that is spared where
     their sizes and times (of writing, and of the last change of any kind) are those of last time.
+
+    Args:
+        name: What the user calls the set.
+        files: What to decode.
+        plan: How.
+        strict: Refuse a set of which a file cannot be used.
+        passed: What was found before, while listing; its skipped files count too.
 
     Raises:
         BadImages: Files cannot be used and `strict` is set, or none can.
@@ -48,25 +57,23 @@ def decoded(name: str, files: Sequence[File], plan: Plan, strict: bool) -> Decod
     survey = Survey(name, files, plan)
     entry = cache.prepared(name, survey.content(), lambda b: fill(b, survey))
     findings = [Finding(*found) for found in entry.about["findings"]]
-    skipped = [f for f in findings if f.action == "skip"]
-    kept = np.array(entry.about["kept"], np.int64)
+    before = [f for f in passed if f.action == "skip"]
+    skipped = before + [f for f in findings if f.action == "skip"]
+    count = f"{len(skipped)} of {len(files) + len(before)} files of {name}"
     if skipped and strict:
         lines = "\n".join(f"  {f.file} {f.reason}" for f in skipped)
         raise BadImages(
-            f"{len(skipped)} of {len(files)} files of {name} cannot be used, and "
-            f"data.strict=true forbids to skip them:\n{lines}"
+            f"{count} cannot be used, and data.strict=true forbids to skip them:\n{lines}"
         )
+    kept = np.array(entry.about["kept"], np.int64)
     if not len(kept):
-        raise BadImages(f"none of the {len(files)} files of {name} can be used. {told(skipped)}")
-    names = tuple(files[i].name for i in kept)
+        raise BadImages(f"none of the {len(files)} files of {name} can be used: {told(skipped)}")
     images = ImageSet(
         name,
         entry.arrays["pixels"],
         extent=entry.arrays["extent"],
-        files=names,
-        notes=(f"{len(skipped)} of {len(files)} files are skipped: {told(skipped)}",)
-        if skipped
-        else (),
+        files=tuple(files[i].name for i in kept),
+        notes=(f"{count} are skipped: {told(skipped)}.",) if skipped else (),
         folder=entry.folder,
     )
     return Decoded(images, kept, entry.about["contents"], findings)

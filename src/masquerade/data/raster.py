@@ -41,11 +41,18 @@ def levelled(
     return image.convert("RGB"), []
 
 
-def resized(image: Image.Image | NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """[H, W, C] at a smaller size, antialiased (Pillow, bicubic); floats between for 16 bits."""
+def resized(
+    image: Image.Image | NDArray[Any],
+    shape: tuple[int, int],
+    box: tuple[int, int, float, float] | None = None,
+) -> NDArray[Any]:
+    """[H, W, C] at a smaller size, antialiased (Pillow, bicubic); floats between for 16 bits.
+
+    `box` is the part of a drafted JPEG that holds the picture, to fractions of a pixel.
+    """
     size = shape[::-1]
     if isinstance(image, Image.Image):
-        small = image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)
+        small = image if image.size == size else image.resize(size, Image.Resampling.BICUBIC, box)
         array = np.asarray(small)
         return array[..., None] if array.ndim == 2 else array
     if image.shape[:2] == shape:
@@ -80,4 +87,6 @@ def shrunk(shape: tuple[int, int], longest: int) -> tuple[int, int]:
 
 def transparent(image: Image.Image) -> bool:
     """Whether an image has an alpha channel or a transparent colour."""
+    if image.mode.startswith(("I", "F")):
+        return False  # a transparent grey of 16 bits stays what it is
     return image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info

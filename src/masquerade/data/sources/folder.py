@@ -61,7 +61,7 @@ class Config(SourceConfig):
         name = f"{found.root.name} {split}" if split in found.parts else found.root.name
         plan = Plan(self.channels, self.store or max(96, 2 * size))
         files = [File(found.root / f, shown(f)) for f in wanted]
-        made = decoded(name, files, plan, self.strict)
+        made = decoded(name, files, plan, self.strict, found.findings)
         label = np.array([found.label.get(wanted[i], -1) for i in made.kept], np.int64)
         images = made.images.labelled(label, found.classes) if found.classes else made.images
         if split == "all" or found.parts:

@@ -4,9 +4,11 @@
 photographs of objects. Licences and authors: data/toybox/LICENSES.txt.
 """
 
+import functools
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from masquerade.data import cache, compose, progress, workers
@@ -55,20 +57,18 @@ class Config(SourceConfig):
         name = f"toybox {self.preset} {split}"
         count = per_class * len(choice.names)
         made = cache.prepared(name, cache.key("toybox", order), lambda b: fill(b, order, count))
-        cutouts = [compose.bank().cutouts[i] for i in made.arrays["cutout"]]
-        groups = sorted({row["group"] for row in compose.bank().cutouts})
-        number = {group: i for i, group in enumerate(groups)}
+        bank = compose.PRESETS[self.preset].bank
         return ImageSet(
             name,
             made.arrays["pixels"],
             targets={
                 "label": np.repeat(np.arange(len(choice.names), dtype=np.int64), per_class),
                 "mask": made.arrays["mask"],
-                "group": np.array([number[row["group"]] for row in cutouts], np.int64),
+                "group": groups()[made.arrays["cutout"]],
             },
             classes=choice.names,
             files=tuple(f"{self.preset}/{split}/{i}" for i in range(count)),
-            notes=(f"{self.preset} of toybox: {WHAT[choice_bank(self.preset)]}, not photographs.",),
+            notes=(f"{self.preset} of toybox: {WHAT[bank]}, not photographs.",),
             folder=made.folder,
         )
 
@@ -87,9 +87,17 @@ class Config(SourceConfig):
         return choice
 
 
-def choice_bank(preset: str) -> str:
-    """The bank of a preset: things or stickers."""
-    return compose.PRESETS[preset].bank
+@functools.cache
+def groups() -> NDArray[np.int64]:
+    """A number for the object that each cut-out shows; near-twins share one.
+
+    The bank names groups within a catalogue, so that two catalogues may use one name on different
+    sides of the split: the side is part of the group here.
+    """
+    fields = "bank", "class", "group", "split"
+    names = [tuple(row[f] for f in fields) for row in compose.bank().cutouts]
+    number = {name: i for i, name in enumerate(sorted(set(names)))}
+    return np.array([number[name] for name in names], np.int64)
 
 
 def fill(builder: cache.Builder, order: compose.Order, count: int) -> None:
