@@ -6,32 +6,34 @@ from pathlib import Path
 from typing import Any
 
 from masquerade.core.config import Settings
+from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.jobs import evaluate as evaluating
+from masquerade.jobs import finished
 from masquerade.jobs import masks as mask_quality
 from masquerade.jobs import predict as predicting
 from masquerade.jobs import pretrain as training
 from masquerade.jobs.predict import Prediction
-from masquerade.jobs.settings import Pretrain
-from masquerade.networks import encoder_file
+from masquerade.jobs.settings import Pretrain, fitting
 from masquerade.networks.backbone import Backbone
 from masquerade.recipes.base import recipe
 from masquerade.report import page
 
 Say = Callable[[str], None]
+Measured = dict[str, Any]
 DEMO_IMAGES = 10_000  # at most so many of a split, so that the demo ends in minutes
 
 
 class Run:
-    """A finished run and what can be done with it.
+    """A run and what can be done with it: `mq.Run("runs/photos").encoder`.
 
     Attributes:
         folder: Its folder.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.folder = RunDir(path)
-        self.folder.read_json("config.json")
+        """Takes a folder that `pretrain` wrote; raises `MissingData` for any other."""
+        self.folder = existing(path)
 
     @property
     def path(self) -> Path:
@@ -41,12 +43,12 @@ class Run:
     @cached_property
     def encoder(self) -> Backbone:
         """The trained encoder, in evaluation mode; `encoder.from_pixels` takes images in [0, 1]."""
-        return encoder_file.load(self.path).eval()
+        return finished.encoder(self.folder)
 
     @property
     def settings(self) -> Pretrain:
         """What it was trained with."""
-        return Pretrain.parse(self.folder.read_json("config.json"))
+        return finished.settings(self.folder)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -62,14 +64,23 @@ class Run:
         content: dict[str, Any] = self.folder.read_json("summary.json")
         return content
 
-    def evaluate(self, *protocols: str, **settings: Any) -> dict[str, Any]:
-        """Measure the encoder, by kNN, linear probe and map unless some are named."""
-        config = evaluating.Evaluate.of(self.folder, list(protocols), {}).override(words(settings))
-        return evaluating.run(config, self.folder, training.silent)
+    def evaluate(self, *protocols: str, say: Say = training.silent, **settings: Any) -> Measured:
+        """Measure the encoder: `run.evaluate("knn", knn__k=10, data="photos/labelled")`.
 
-    def predict(self, images: str | Path, head: str = "") -> list[Prediction]:
+        Args:
+            protocols: `knn`, `linear`, `embedding`, or `masks` for what the maskers hide; all
+                that the images allow unless some are named.
+            say: Takes lines for the user.
+            settings: Changes by name, as for `pretrain`.
+
+        Returns:
+            By protocol: `rows`, the numbers of each encoder, and `notes`, sentences.
+        """
+        return measured(self.folder, protocols, words(settings), say)
+
+    def predict(self, images: str | Path, head: str = "", split: str = "") -> list[Prediction]:
         """Label images with the head that `evaluate` kept."""
-        return predicting.run(self.folder, str(images), head, training.silent)
+        return predicting.run(self.folder, str(images), head, split, training.silent)
 
     @property
     def report(self) -> Path:
@@ -99,11 +110,55 @@ def pretrain(
         MissingData: The images are not there.
         CannotResume: The folder holds something else.
     """
-    known = isinstance(recipe_or_settings, Pretrain)
-    config = recipe_or_settings if known else recipe(str(recipe_or_settings), scale)
-    assert isinstance(config, Pretrain)
-    training.run(config.override(words(settings)), out, say)
+    changes = words(settings)
+    if isinstance(recipe_or_settings, Pretrain):
+        config = recipe_or_settings.override(changes)
+    else:
+        config = settled(recipe_or_settings, scale, changes, say)
+    training.run(config, out, say)
     return Run(out)
+
+
+def settled(name: str, scale: str, changes: Sequence[str], say: Say) -> Pretrain:
+    """A recipe's settings after `key=value` changes.
+
+    Unless the changes name a batch, it is made smaller where there are not images enough for it,
+    and that is said.
+    """
+    config = recipe(name, scale).override(changes)
+    asked = any(text.startswith("batch=") for text in changes)
+    return config if asked else fitting(config, say)
+
+
+def existing(path: str | Path) -> RunDir:
+    """The folder of a run.
+
+    Raises:
+        MissingData: It is none; the text says what it is instead.
+    """
+    run = RunDir(path)
+    if run.has("config.json"):
+        return run
+    if run.has("demo.json"):
+        runs = sorted(str(p.parent) for p in run.path.glob("*/config.json"))
+        raise MissingData(f"{path} is a demo of several runs; name one: {', '.join(runs)}")
+    if run.path.is_dir():
+        raise MissingData(f"{path} is no run: the folder holds no config.json")
+    there = sorted(str(p.parent) for p in run.path.parent.glob("*/config.json"))
+    hint = f" There are: {', '.join(there[:8])}" if there else ""
+    kind = "is a file, not the folder of a run." if run.path.exists() else "does not exist."
+    raise MissingData(f"{path} {kind}{hint}")
+
+
+def measured(folder: RunDir, names: Sequence[str], changes: Sequence[str], say: Say) -> Measured:
+    """Protocols on a run's encoder, and its masks where there are exact ones to compare with."""
+    config = evaluating.Evaluate.of(folder, [n for n in names if n != "masks"], {})
+    config = config.with_words(list(changes))
+    found = evaluating.run(config, folder, say) if set(names) != {"masks"} else {}
+    if "masks" in names or (not names and mask_quality.has_masks(folder, config)):
+        say("masks: compared with the exact ones")
+        found["masks"] = mask_quality.run(folder, config)
+    return found
 
 
 def words(settings: dict[str, Any]) -> list[str]:
@@ -144,8 +199,8 @@ def demo(
     count = len(recipe("simclr").override(changes).images())
     usual = recipe("simclr")
     changes.append(f"epochs={max(1, round(usual.epochs * len(usual.images()) / count))}")
-    plain = recipe("simclr").override([*changes, *settings])
-    masked = recipe("sequential").override([*changes, *settings])
+    plain = settled("simclr", "small", [*changes, *settings], say)
+    masked = settled("sequential", "small", [*changes, *settings], training.silent)
     runs = {}
     say("1 of 3: SimCLR, no masks")
     runs["SimCLR"] = pretrained(plain, folder, "simclr", say)

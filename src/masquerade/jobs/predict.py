@@ -8,11 +8,17 @@ from typing import NamedTuple
 
 import torch
 
+from masquerade.core.config import Settings
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
-from masquerade.data.sources.base import SourceConfig
-from masquerade.engine.runtime import Runtime
+from masquerade.data.decode import Plan
+from masquerade.data.develop import File
+from masquerade.data.images import ImageSet
+from masquerade.data.prepare import decoded
+from masquerade.data.raster import Channels
+from masquerade.data.sources.base import SUFFIXES, SourceConfig
 from masquerade.evaluate import base
+from masquerade.jobs import finished
 from masquerade.jobs.evaluate import frozen
 
 HEADS = ("linear", "knn")
@@ -32,34 +38,39 @@ class Prediction(NamedTuple):
     score: float
 
 
+class Source(Settings):
+    """A source by its name or path; a settings class so that mistakes are told in words."""
+
+    data: SourceConfig
+
+
 def run(
-    folder: RunDir, images: str, head: str = "", say: Callable[[str], None] = print
+    folder: RunDir,
+    images: str,
+    head: str = "",
+    split: str = "",
+    say: Callable[[str], None] = print,
 ) -> list[Prediction]:
     """Label images with the head that `evaluate` kept.
 
     Args:
         folder: A run that was evaluated on labelled images.
-        images: A folder, a list file, an array file, or the name of a source.
+        images: An image file, a folder, a list file, an array file, or the name of a source.
         head: `linear` or `knn`; empty takes the first of them that is there.
+        split: The part of the source; empty takes all of it where it can be had in one piece,
+            else its `test`, else its first part.
         say: Takes lines for the user.
 
     Raises:
-        MissingData: No head was kept, or the images are not there.
+        MissingData: The run is not finished or keeps no head, or the images are not there.
+        BadImages: None of them can be used.
+        ValueError: The images do not fit the encoder.
     """
-    there = [name for name in HEADS if folder.has(f"eval/{name}.safetensors")]
-    if head and head not in HEADS:
-        raise ValueError(f"with must be one of {', '.join(HEADS)}, got {head!r}")
-    if not there or (head and head not in there):
-        raise MissingData(
-            f"{folder.path} keeps no fitted {head or 'probe'}; "
-            f"run masquerade evaluate {folder.path} {head or 'linear'} on labelled images first"
-        )
-    fitted = base.load(folder.path / "eval" / f"{head or there[0]}.safetensors")
-    runtime = Runtime().resolved()
+    fitted = base.load(kept(folder, head))
+    runtime = finished.settings(folder).runtime.replace(devices=1).resolved()
     torch.set_num_threads(runtime.threads)
     encoder = frozen(folder, runtime)["trained"]
-    source = source_of(images)
-    data = source.load(source.splits()[0], encoder.size)
+    data = looked_up(images, split, encoder.size, len(encoder.mean))
     for note in data.notes:
         say(note)
     told = fitted.predict(encoder.features(data, fitted.config.crop, fitted.config.layer))
@@ -70,9 +81,33 @@ def run(
     ]
 
 
-def source_of(images: str) -> SourceConfig:
-    """The source that a word or a path names; a single image file is a list of one."""
-    return SourceConfig.parse(images)
+def kept(folder: RunDir, head: str) -> Path:
+    """The file of the head that is asked for, or of the first there is."""
+    if head and head not in HEADS:
+        raise ValueError(f"with must be one of {', '.join(HEADS)}, got {head!r}")
+    finished.complete(folder)
+    there = [name for name in HEADS if folder.has(f"eval/{name}.safetensors")]
+    if not there or (head and head not in there):
+        raise MissingData(
+            f"{folder.path} keeps no fitted {head or 'probe'}: measure it on labelled images "
+            f"first, masquerade evaluate {folder.path} {head or 'linear'} data=LABELLED_FOLDER"
+        )
+    return folder.path / "eval" / f"{head or there[0]}.safetensors"
+
+
+def looked_up(images: str, split: str, size: int, channels: int) -> ImageSet:
+    """The images that a word names, files read with as many channels as the encoder takes."""
+    wanted: Channels = {1: "grey", 3: "rgb"}.get(channels, "keep")  # type: ignore[assignment]  # a dict's values are str
+    path = Path(images).expanduser()
+    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        one = [File(path, images)]
+        return decoded(images, one, Plan(wanted, max(96, 2 * size)), strict=False).images
+    source = Source.parse({"data": images}).data
+    if "channels" in type(source).model_fields:
+        source = source.replace(channels=wanted)
+    have = source.splits()
+    usual = next((name for name in ("all", "test") if name in have), have[0])
+    return source.load(split or usual, size)
 
 
 def write(rows: list[Prediction], place: Path) -> Path:

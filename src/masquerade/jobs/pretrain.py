@@ -16,9 +16,10 @@ from masquerade.data.augment.augmenter import Augmenter
 from masquerade.data.images import ImageSet
 from masquerade.data.loader import Loader
 from masquerade.engine.clock import Clock
+from masquerade.engine.launch import launched
 from masquerade.engine.loop import BatchAt, Plan, train
 from masquerade.engine.meter import METRICS
-from masquerade.engine.runtime import Runtime, environment, launched
+from masquerade.engine.runtime import Runtime, environment
 from masquerade.jobs.settings import Pretrain, length
 from masquerade.jobs.watch import Watch
 from masquerade.networks import encoder_file
@@ -51,6 +52,10 @@ def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = Fal
     if folder.path.is_file():
         raise CannotResume(f"{folder.path} is a file; out= must name a folder")
     with folder.locked():
+        if not folder.has("summary.json"):
+            sweep(folder)
+        if not folder.has("config.json"):
+            possible(config)  # before the folder is claimed: a mistake leaves no run behind
         known = folder.start(config.tree())
         if known and folder.has("summary.json"):
             say(f"{folder.path} is finished already")
@@ -76,6 +81,20 @@ def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = Fal
             two_players=bool(config.maskers),
         )
     return folder
+
+
+def possible(config: Pretrain) -> None:
+    """Raises what a run with these settings would raise before its first step."""
+    config.runtime.resolved()
+    images = config.images()
+    length(config, images)
+    config.task(images)
+
+
+def sweep(folder: RunDir) -> None:
+    """Remove what a kill in the middle of a write left of files; nobody else writes here now."""
+    for part in [*folder.path.glob(".*.part"), *folder.path.glob("*/.*.part")]:
+        part.unlink(missing_ok=True)
 
 
 def settled(wanted: Runtime, folder: RunDir) -> Runtime:

@@ -18,7 +18,8 @@ Recipe = Callable[[Scale], Pretrain]
 def recipes() -> dict[str, Recipe]:
     """Every recipe by its full name, `adversarial_masking.sequential`."""
     found: dict[str, Recipe] = {}
-    for file in plugins.names(FAMILY):
+    files = sorted(f.stem for f in plugins.folder(FAMILY).glob("*.py"))
+    for file in (f for f in files if f not in ("__init__", "base")):
         module = importlib.import_module(f"{FAMILY}.{file}")
         for name, value in inspect.getmembers(module, inspect.isfunction):
             if value.__module__ == module.__name__ and not name.startswith("_"):
