@@ -6,9 +6,11 @@ small matrices that need no pixel to be computed.
 
 Note:
     torchvision clips to [0, 1] after every operation, this once at the end; and it turns hue in
-    HSV, where this turns the colour cube about its grey axis: equal for turns of 0 and +-1/3.
-    tests/data/augment/test_color.py states by how much pixels and distributions of views differ.
-    `Policy.exact` renders with torchvision.
+    HSV, where this turns the colour cube about its grey axis: equal for turns of 0 and +-1/3, and
+    in between nearer to HSV than the customary rotation in YIQ. On photographs, with equal
+    parameters, a pixel of a view differs by 3.7 of 255 levels on average at colour strength 0.5 (5
+    at strength 1), and mean, spread and chroma of the views by less than 0.01 (0.015) in [0, 1];
+    tests/data/augment/test_color.py holds it to that. `Policy.exact` renders with torchvision.
 """
 
 import math
