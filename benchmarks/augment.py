@@ -193,17 +193,11 @@ def best(found: dict[str, Found]) -> str:
 
 def said(case: Case, found: dict[str, Found]) -> str:
     """A case in words, and a table of its contenders."""
-    shape = (
-        "square"
-        if case.aspect == 1
-        else "4:3 or 3:4"
-        if case.aspect == 0.75
-        else f"{case.aspect:g}:1"
-    )
+    sides = "" if case.aspect == 1 else f", the shorter side {case.aspect:g} of the longer"
     rows = [(n, f.microseconds.said(0), f.ratio.said(1)) for n, f in found.items()]
     return (
-        f"## {case.name}\n\n{case.images} {shape} images of at most {case.canvas} px, which is "
-        f"what the cache keeps for views of {case.size} px.\n\n"
+        f"## {case.name}\n\n{case.images} images of {case.canvas} px{sides}, as "
+        f"the cache keeps them for views of {case.size} px.\n\n"
         + table(("path", "microseconds per view", "times masquerade"), rows)
     )
 
