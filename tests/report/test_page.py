@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
@@ -122,7 +123,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_that_is_not_finished_says_how_far_it_is(write_run: WriteRun) -> None:
     found = read(page.write(write_run(finished=False)))
-    assert "89 steps are done" in found.text or "90 steps are done" in found.text
+    assert "89 steps are logged" in found.text
     assert "not measured yet" in found.text.lower()
 
 
@@ -219,6 +220,50 @@ def test_a_demo_shows_its_table_and_its_main_run(write_run: WriteRun, tmp_path: 
 def test_a_demo_without_its_main_run_is_refused(write_run: WriteRun, tmp_path: Path) -> None:
     with pytest.raises(MissingData, match="simclr"):
         page.write_demo(demo(write_run, tmp_path, "nothing"))
+
+
+def test_a_demo_measures_its_baselines_once(write_run: WriteRun, tmp_path: Path) -> None:
+    folder = demo(write_run, tmp_path, "sequential")
+    alone = {"trained": {"test/top1": 0.395, "seen/top1": 0.49}}
+    write_run("demo/sequential", title="sequential", scores=alone)
+    found = read(page.write_demo(folder))
+    assert "7.4 points better than the same network untrained" in found.text
+    assert "simclr (Linear, test): no clear difference, 39.5 % against 41.2 %" in found.text
+
+
+def test_class_names_are_those_of_the_fitted_heads(write_run: WriteRun) -> None:
+    run = write_run()
+    run.write_json("eval/embedding.json", {"notes": ["a map of some images"]})
+    names = json.dumps([f"kind {k} & co" for k in range(10)])
+    head = save({"weight": np.zeros(1)}, {"classes": names})
+    run.write("eval/linear.safetensors", lambda out: out.write(head))
+    run.write("eval/knn.safetensors", lambda out: out.write(b"broken"))
+    found = read(page.write(run))
+    assert "kind 3 & co" in found.text
+    assert "a map of some images" in found.text
+
+
+def test_why_nothing_could_be_measured_is_said(write_run: WriteRun) -> None:
+    run = write_run(labels=False)
+    for protocol in ("knn", "linear"):
+        run.write_json(
+            f"eval/{protocol}.json", {"rows": {}, "notes": ["these images have no labels"]}
+        )
+    found = read(page.write(run))
+    assert "could not be measured. these images have no labels" in found.text
+    assert "Not measured yet" not in found.text
+
+
+def test_files_of_another_shape_do_not_stop_a_page(write_run: WriteRun) -> None:
+    run = write_run()
+    summary = run.read_json("summary.json")
+    run.write_json("summary.json", summary | {"verdict": "fine", "cpu_seconds": 9})
+    run.write_json("eval/masks.json", {"test/iou": "?"})
+    run.write_json("eval/knn.json", {"rows": {"trained": 3, "pixels": {"test/top1": "much"}}})
+    run.write_json("eval/other.json", [1, 2])
+    found = read(page.write(run))
+    assert "eval/other.json cannot be read" in found.text
+    assert "41.2 %" in found.text
 
 
 def test_the_settings_stand_on_the_page_as_they_are_stored(write_run: WriteRun) -> None:

@@ -12,6 +12,7 @@ from masquerade.report.read import Bytes, Embedding
 
 EDGE = 40  # side of a thumbnail of the map, in units of the map
 MAP = (1000, 640)
+GOLDEN = 0.6180339887  # multiples of it, modulo 1, mix rows that come sorted by class
 
 
 def sample(shown: Embedding) -> list[list[Cell]]:
@@ -43,7 +44,7 @@ class Map(NamedTuple):
 
 
 def laid_out(shown: Embedding) -> Map:
-    """The map of an embedding; thumbnails are put where there is room, in the given order."""
+    """The map of an embedding; thumbnails are put where there is room."""
     pictures, thumb = reduced(shown.pictures)
     columns = max(1, int(np.ceil(np.sqrt(len(pictures)))))
     rows = -(-len(pictures) // columns)
@@ -57,7 +58,8 @@ def laid_out(shown: Embedding) -> Map:
     places = (shown.place - low) / extent * room + 0.75 * EDGE
     taken: list[tuple[float, float]] = []
     points = []
-    for k, (x, y) in enumerate(places):
+    mixed = sorted(range(len(places)), key=lambda k: k * GOLDEN % 1)
+    for k, (x, y) in ((k, places[k].tolist()) for k in mixed):
         free = all(abs(x - a) >= EDGE or abs(y - b) >= EDGE for a, b in taken)
         if free:
             taken.append((x, y))

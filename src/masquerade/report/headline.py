@@ -70,7 +70,7 @@ def judged(
     """Mood, verdict, how it was measured, and bars, those of rivals among them."""
     story = group[0]
     if not story.finished:
-        done = f"{story.steps:,} steps are done" if story.steps else "No step is logged yet"
+        done = f"{story.steps:,} steps are logged" if story.steps else "No step is logged yet"
         return "open", f"Training is not finished: {done}.", "", []
     wanted = sorted(columns(group), key=lambda c: (c.protocol != "linear", c.protocol != "knn"))
     column = next((c for c in wanted if pooled(group, c)), None)

@@ -1,6 +1,7 @@
 """A run, or a demo of several, as one HTML file that needs no network and no JavaScript."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -70,6 +71,7 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
     """What the template is filled with, for a run and those beside it."""
     main = with_baselines(main, rivals)
     groups = grouped([main, *rivals])
+    key = "health/verdict"
     health = main.summary.get("verdict")
     own, rest = groups[0], groups[1:]
     shown, laid = main.snapshots, main.embedding
@@ -79,7 +81,7 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
     glimpse = pictures.glimpse(shown[-1], main.mean) if shown else []
     return {
         "name": main.name,
-        "path": str(main.run.path),
+        "path": shlex.quote(str(main.run.path)),
         "kind": "run",
         "top": headline(groups),
         "rivals": [s for g in rest if (s := against(own, g, g[0].name))] if main.finished else [],
@@ -94,6 +96,8 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "health": health
         if isinstance(health, dict) and {"healthy", "text"} <= set(health)
         else None,
+        "so_far": next((r[key] for r in reversed(main.rows) if key in r), ""),
+        "mean_known": main.mean is not None,
         "mask_verdicts": main.summary.get("mask_verdicts", []),
         "outline": outline(main.mask_scores),
         "sheets": [(when, s.step, pictures.panels(s, main.mean)) for when, s in sheets],

@@ -89,7 +89,7 @@ def verdict(trained: Score, untrained: Score | None, pixels: Score | None) -> tu
     if worse:
         rest = f", and {level}" if level else ""
         return "bad", f"Training did not help: {' and '.join(worse)}{rest}."
-    return "bad", f"Training brought no clear gain: {level}."
+    return "mixed", f"Training brought no clear gain over {' or '.join(same)}."
 
 
 def compared(a: Score, b: Score, name: str) -> str:
