@@ -182,12 +182,11 @@ def against(main: Sequence[Story], rival: Sequence[Story], name: str) -> str | N
         a, b = average(pooled(main, column)), average(pooled(rival, column))
         if a is None or b is None:
             continue
+        shares = f"{percent(a.value)} against {percent(b.value)}"
         if gap(a, b):
-            found = f"{points(a.value - b.value)} {'better' if a.value > b.value else 'worse'}"
+            word = "better" if a.value > b.value else "worse"
+            found = f"{points(a.value - b.value)} {word}, {shares}"
         else:
-            found = (
-                f"no clear difference, {percent(a.value)} against {percent(b.value)}; "
-                f"up to {points(doubt(a, b))} may be chance"
-            )
+            found = f"no clear difference, {shares}; up to {points(doubt(a, b))} may be chance"
         return f"Compared with {name} ({column.head}): {found}."
     return None
