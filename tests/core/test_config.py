@@ -90,6 +90,11 @@ def test_a_module_of_another_family_is_refused():
         Job().override(["maskers=masquerade.engine.optimizers.sgd"])
 
 
+def test_a_plug_in_without_a_name_is_asked_for_one():
+    with pytest.raises(ValueError, match=r"say which masker with 'kind'; there are: erase, seq"):
+        Job.parse({"maskers": [{"ratio": 0.5}]})
+
+
 def test_a_module_that_is_not_there_is_one_sentence():
     with pytest.raises(ValueError, match=r"no module 'nobody.nothing' on the Python path"):
         Job().override(["maskers=nobody.nothing"])

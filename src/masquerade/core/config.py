@@ -110,7 +110,10 @@ class Plug(Settings):
             value = cls.shorthand(value)
         if isinstance(value, dict):
             rest = {k: v for k, v in value.items() if k != "kind"}
-            if cls.__name__ != "Config" and "kind" in value:
+            if cls.__name__ != "Config":
+                if "kind" not in value:
+                    known = ", ".join(plugins.names(cls.family))
+                    raise ValueError(f"say which {cls.noun} with 'kind'; there are: {known}")
                 return cls.called(value["kind"]).model_validate(rest)
             value = rest
         return handler(value)

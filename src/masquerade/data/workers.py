@@ -16,6 +16,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
+from masquerade.core.cores import cores
+
 FEW = 64  # below this many items, starting processes costs more than it saves
 
 Job = Callable[..., list[Any]]
@@ -170,14 +172,3 @@ def answer(jobs: BinaryIO, answers: BinaryIO) -> None:
         error = raised
     pickle.dump((results, error), answers)
     answers.flush()
-
-
-def cores() -> int:
-    """Processors this process may use: its affinity, and the quota of its cgroup, at least 1."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
-    except (OSError, ValueError):
-        return int(allowed)
-    return int(allowed) if quota == "max" else max(1, min(allowed, int(quota) // int(period)))

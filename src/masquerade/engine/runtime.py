@@ -1,10 +1,8 @@
-"""Where and how a task runs: device, precision, threads, processes. The only file with Fabric."""
+"""Where and how a task runs: device, precision, threads, processes, through Fabric."""
 
 import logging
-import os
 import platform
 import subprocess
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +13,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from pydantic import Field
 
 from masquerade.core.config import Settings
+from masquerade.core.cores import cores
 
 
 class Runtime(Settings):
@@ -78,25 +77,6 @@ class Runtime(Settings):
         return torch.autocast(
             self.device().type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
         )
-
-
-def launched(runtime: Runtime, work: Callable[..., Any], *values: Any, two_players: bool) -> Any:
-    """Run `work(fabric, *values)` in every process; returns what rank 0 returned."""
-    fabric = runtime.fabric(two_players)
-    if runtime.devices > 1:
-        return fabric.launch(work, *values)
-    return work(fabric, *values)
-
-
-def cores() -> int:
-    """Cores this process may use: affinity and cgroup quota, not what the machine has."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        limit, period = quota.read_text().split()[:2]
-        if limit != "max":
-            available = min(available or 1, max(1, int(limit) // int(period)))
-    return max(1, available or 1)
 
 
 def fast_bf16(device: torch.device) -> bool:

@@ -226,7 +226,7 @@ def mask_verdicts(rows: list[dict[str, Any]]) -> list[str]:
             "firmer in pictures that show only the strongest"
         )
     depends = tail[-1]["masker/image_dependence"]
-    if depends < 0.1:
+    if depends < 0.25:
         said.append(
             f"the masks hardly depend on the image ({depends:.2f} of 1): they hide places, "
             "not things"

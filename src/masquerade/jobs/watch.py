@@ -10,6 +10,7 @@ from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.data.augment.plain import plain
 from masquerade.data.images import ImageSet
+from masquerade.engine import gather
 from masquerade.engine.collapse import health, verdict
 from masquerade.engine.extract import evaluating
 from masquerade.engine.meter import Meter
@@ -41,11 +42,11 @@ class Watch:
     def __call__(self, now: Progress, carry: Carry, meter: Meter) -> dict[str, float | str]:
         every = max(self.config.log_every, now.steps // 50)
         last = now.step + 1 == now.steps
-        if meter.lead and self.task.adversary and now.step in moments(now):
+        if meter.lead and self.task.masker_list() and now.step in moments(now):
             self.keep_pictures(now.step + 1)
         if (now.step + 1) % every and not last:
             return {}
-        key, query = carry.values["embeddings"]
+        key, query = (gather.gathered(z) for z in carry.values["embeddings"])
         numbers = health(key, query)
         found = verdict(numbers)
         if found.state in ("collapsed", "few directions", "broken") and now.step >= now.steps // 10:
