@@ -1,9 +1,11 @@
 """`masquerade list`: every family, one line per plug-in, read without importing a single one."""
 
 import ast
+from difflib import get_close_matches
 from pathlib import Path
 
 from masquerade.cli import show
+from masquerade.cli.words import sorted_out
 from masquerade.core import plugins
 from masquerade.core.plugins import Plugin
 
@@ -23,27 +25,44 @@ def run(words: list[str], as_json: bool) -> None:
     are named by their dotted path after their family.
     """
     known = ["recipes", *FAMILIES]
-    wanted = [w for w in words if w in known] or known
-    extra = tuple(w for w in words if w not in known)
+    targets = sorted_out(words).targets
+    wanted = [w for w in targets if w in known] or known
+    extra = tuple(w for w in targets if w not in known)
     if extra and (len(wanted) != 1 or wanted == ["recipes"]):
+        near = get_close_matches(extra[0], known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"{extra[0]!r} is no family ({', '.join(known)}); a module of your own is listed by "
-            "masquerade list FAMILY my_package.my_module"
+            f"{extra[0]!r} is no family.{hint} There are: {', '.join(known)}. A module of your own "
+            "is listed by masquerade list FAMILY my_package.my_module"
         )
-    found: dict[str, list[Plugin]] = {}
-    for family in wanted:
-        if family == "recipes":
-            found[family] = recipes()
-        else:
-            package = FAMILIES[family]
-            nearby = tuple(n for n in own_modules(package) if n not in extra)
-            found[family] = plugins.listed(package, extra + nearby)
+    found = {family: members(family, extra) for family in wanted}
     if as_json:
         show.as_json({f: {p.name: p.summary for p in rows} for f, rows in found.items()})
-        return
-    for family, rows in found.items():
-        show.table(family, ("", ""), [[f"  {p.name}", p.summary] for p in rows])
-        show.results.print()
+    elif show.results.is_terminal:
+        for family, rows in found.items():
+            show.heading(family)
+            show.table(("", ""), [[f"  {p.name}", p.summary] for p in rows])
+    else:
+        show.lines(
+            ("", "", ""), [[f, p.name, p.summary] for f, rows in found.items() for p in rows]
+        )
+
+
+def members(family: str, extra: tuple[str, ...]) -> list[Plugin]:
+    """The plug-ins of a family, their sentences without the name they begin with."""
+    if family == "recipes":
+        found = recipes()
+    else:
+        package = FAMILIES[family]
+        nearby = tuple(n for n in own_modules(package) if n not in extra)
+        found = plugins.listed(package, extra + nearby)
+    return [Plugin(p.name, without(p.name, p.summary)) for p in found]
+
+
+def without(name: str, summary: str) -> str:
+    """`erase: hides ...` is `hides ...` in the line of erase."""
+    start, colon, rest = summary.partition(": ")
+    return rest if colon and start.lower() in (name.lower(), name.rpartition(".")[2]) else summary
 
 
 def recipes() -> list[Plugin]:

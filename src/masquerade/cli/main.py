@@ -1,40 +1,97 @@
 """The `masquerade` command. Heavy modules are imported once a verb runs, so that help is quick."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, ParamSpec
 
 import typer
 
 from masquerade import __version__
 
+P = ParamSpec("P")
+
 app = typer.Typer(
     name="masquerade",
-    help="Train image encoders without labels by hiding parts of images; measure, show, export.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-export_app = typer.Typer(no_args_is_help=True, help="Take an encoder away.")
+export_app = typer.Typer(no_args_is_help=True)
 app.add_typer(export_app, name="export")
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[NAME...] [key=value...]")]
+Words = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME...] [key=value...]", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+def told(verb: Callable[P, None]) -> Callable[P, None]:
+    """The verb, with the errors that people can do something about told in words.
+
+    MASQUERADE_TRACEBACK=1 shows where a message comes from.
+    """
+
+    @wraps(verb)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> None:
+        from masquerade.core.errors import Interrupted, MasqueradeError
+
+        try:
+            verb(*args, **kwargs)
+        except Interrupted as stop:
+            ended(128 + stop.signal, str(stop), stop, failed=False)
+        except KeyboardInterrupt as stop:
+            ended(130, "stopped", stop, failed=False)
+        except MasqueradeError as error:
+            ended(1, str(error), error)
+        except ValueError as error:
+            ended(2, str(error), error)
+        except BrokenPipeError:  # `masquerade list | head`: nobody reads any more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            ended(1, f"{place}{error.strerror or error}", error)
+        except (MemoryError, RuntimeError) as error:
+            if not exhausted(error):
+                raise
+            ended(1, "out of memory: lower batch= or size=; dry_run=true says the need", error)
+
+    return inner
+
+
+def ended(code: int, text: str, error: BaseException, failed: bool = True) -> None:
+    """Says what happened and leaves with an exit code."""
+    from masquerade.cli import show
+
+    if os.environ.get("MASQUERADE_TRACEBACK"):
+        raise error
+    (show.fail if failed else show.say)(text)
+    sys.exit(code)
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; torch tells it as a RuntimeError."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text
+
+
 @app.command()
+@told
 def pretrain(words: Words = None, json: Json = False) -> None:
-    """Train an encoder from a recipe, or go on with a run that was cut.
+    """Train an encoder without labels.
 
-    masquerade pretrain sequential data=photos size=96 epochs=50 out=runs/a
+    masquerade pretrain sequential data=photos size=96 epochs=50 out=runs/photos
 
-    NAME is a recipe (`masquerade list recipes`) or the folder of a run. `scale=small|paper|smoke`
-    chooses the size of the recipe, `dry_run=true` says what it would cost, `data=`, `seed=`,
-    `devices=` and `out=` are what they say; every other key is a setting.
+    NAME is a recipe (masquerade list recipes), sequential if none is named; or the folder of a
+    run that was cut, which goes on with it. out= is the run's folder, data= a folder, a list, a
+    NumPy file or a source (masquerade list sources), scale=small|paper|smoke the size of the
+    recipe, devices= the number of processes, and dry_run=true says what the run would cost
+    instead of running it. Every other key is a setting; a wrong one is told with the right ones.
     """
     from masquerade.cli import verbs
 
@@ -42,10 +99,17 @@ def pretrain(words: Words = None, json: Json = False) -> None:
 
 
 @app.command()
+@told
 def evaluate(words: Words = None, json: Json = False) -> None:
-    """Measure an encoder: kNN, linear probe, map of the embeddings.
+    """Measure an encoder beside an untrained one and pixels.
 
-    masquerade evaluate runs/a [knn] [linear] [embedding] [data=...] [knn.k=10]
+    masquerade evaluate runs/photos
+
+    masquerade evaluate runs/photos knn linear data=photos/labelled knn.k=10
+
+    NAME is the run's folder, then the protocols: knn, linear, embedding (a map that needs no
+    labels), masks (against exact object masks); all that make sense if none is named. data= takes
+    other images than the run's own, baselines=false leaves out the untrained encoder and pixels.
     """
     from masquerade.cli import verbs
 
@@ -53,10 +117,16 @@ def evaluate(words: Words = None, json: Json = False) -> None:
 
 
 @app.command()
+@told
 def predict(words: Words = None, json: Json = False) -> None:
-    """Label images with the probe or the neighbours that evaluate kept.
+    """Label new images with what evaluate fitted.
 
-    masquerade predict runs/a photos/new [with=linear|knn] [out=labels.csv]
+    masquerade predict runs/photos new/cat.jpg
+
+    masquerade predict runs/photos new with=knn out=labels.csv
+
+    NAMES are the run's folder, then an image file, a folder, a list or a source. with=linear|knn
+    chooses the head, split= a part of the source, out= writes a CSV file.
     """
     from masquerade.cli import verbs
 
@@ -64,32 +134,48 @@ def predict(words: Words = None, json: Json = False) -> None:
 
 
 @app.command()
-def report(words: Words = None) -> None:
-    """Write a run as one HTML page; further runs are compared with it.
+@told
+def report(words: Words = None, json: Json = False) -> None:
+    """Write a run as one HTML page, others beside it.
 
-    masquerade report runs/a [runs/b ...]
+    masquerade report runs/photos [runs/baseline ...]
+
+    The page is report.html in the first run's folder. Runs that differ only in their seed are
+    averaged. The folder of a demo gets the demo's page.
     """
     from masquerade.cli import verbs
 
-    verbs.report(words or [])
+    verbs.report(words or [], json)
 
 
 @app.command()
+@told
 def doctor(words: Words = None, json: Json = False) -> None:
-    """Look at every file of a folder of images and say what pretrain would do with it.
+    """Look at every image before pretrain does.
 
-    masquerade doctor photos [channels=rgb|grey|keep]
+    masquerade doctor photos
+
+    Says of every file that is broken, odd or double what pretrain will do with it, and why; reads
+    all pixels, changes nothing. Exit code 0 if every image can be used, 1 if some would be skipped
+    or there is none. channels=rgb|grey|keep reads them as data.channels= would; most= names so
+    many files of each kind (50 on a terminal, 0 = all).
     """
-    from masquerade.cli import verbs
+    from masquerade.cli import doctor as looking
 
-    verbs.doctor(words or [], json)
+    looking.run(words or [], json)
 
 
 @app.command(name="list")
+@told
 def list_(words: Words = None, json: Json = False) -> None:
-    """What there is: recipes, sources, maskers, objectives, optimizers, protocols.
+    """What there is: recipes, sources, maskers, and more.
 
-    masquerade list [maskers] [my_package.my_masker ...]
+    masquerade list [recipes|sources|maskers|objectives|optimizers|protocols]
+
+    masquerade list maskers my_package.my_masker
+
+    Plug-ins of your own in the current folder are found; others are named by their dotted path.
+    Not on a terminal: one line each, family, name and sentence between tabs.
     """
     from masquerade.cli import listing
 
@@ -97,43 +183,61 @@ def list_(words: Words = None, json: Json = False) -> None:
 
 
 @app.command()
+@told
 def cache(words: Words = None, json: Json = False) -> None:
-    """Where decoded images are kept, how much they take, and how to remove them.
+    """Where decoded images are kept, and how to clear it.
 
     masquerade cache [clear]
-    """
-    from masquerade.cli import verbs
 
-    verbs.cache(words or [], json)
+    Images are decoded once. What is cleared is decoded again when it is needed. The environment
+    variable MASQUERADE_CACHE moves it.
+    """
+    from masquerade.cli import storage
+
+    storage.run(words or [], json)
 
 
 @app.command()
+@told
 def demo(words: Words = None, json: Json = False) -> None:
-    """The whole story in minutes: no labels, chance, an adversary, a page to look at.
+    """The whole story in minutes, ending in a page.
 
-    masquerade demo [data=toybox|fashion_mnist|folder] [seed=0] [out=runs/demo]
+    masquerade demo [data=toybox|fashion_mnist|FOLDER] [seed=0] [out=runs/demo]
+
+    Trains SimCLR, Sequential at equal steps, and SimCLR for as many CPU-seconds as Sequential
+    took; measures them beside raw pixels and an untrained encoder. A demo that was cut goes on.
     """
     from masquerade.cli import verbs
 
     verbs.demo(words or [], json)
 
 
-@export_app.command(name="timm")
-def export_timm(words: Words = None) -> None:
-    """Write an encoder so that plain timm loads it.
+@export_app.callback()
+def export() -> None:
+    """Take an encoder away: export timm."""
 
-    masquerade export timm runs/a [out=encoder]
+
+@export_app.command(name="timm")
+@told
+def export_timm(words: Words = None, json: Json = False) -> None:
+    """Write an encoder that plain timm loads.
+
+    masquerade export timm runs/photos [out=FOLDER]
+
+    The folder (RUN/timm unless out= names one) gets model.safetensors, config.json and a
+    README.md with the lines of Python that load it. Equal features are checked first.
     """
     from masquerade.cli import verbs
 
-    verbs.export_timm(words or [])
+    verbs.export_timm(words or [], json)
 
 
-def version(wanted: bool) -> None:
-    """Print the version and leave."""
+def version(wanted: bool) -> bool:
+    """Print the version and leave, if that is what is wanted."""
     if wanted:
         typer.echo(f"masquerade {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -142,43 +246,18 @@ def root(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Train image encoders without labels by hiding parts of images; measure, show, export."""
+    """Image encoders without labels, by hiding parts of images.
+
+    masquerade VERB [NAME...] [key=value...]
+
+    Results go to stdout, progress to stderr. Exit codes: 0 done, 1 it could not be done, 2 a
+    mistake in the command, 130 Ctrl-C, 143 SIGTERM.
+    """
 
 
 def main() -> None:
-    """Run the command; mistakes end in one message and an exit code, not in a traceback.
-
-    Exit codes: 0 done, 1 it could not be done, 2 a mistake in the command, 130 Ctrl-C, 143
-    SIGTERM. MASQUERADE_TRACEBACK=1 shows where a message comes from.
-    """
-    if os.environ.get("MASQUERADE_TRACEBACK"):
-        app()
-    told(app)()
-
-
-def told(run: Callable[[], Any]) -> Callable[[], None]:
-    """The same, with the errors that people can do something about told in words."""
-
-    @wraps(run)
-    def inner() -> None:
-        from masquerade.core.errors import Interrupted, MasqueradeError
-
-        try:
-            run()
-        except Interrupted as stop:
-            sys.stderr.write(f"{stop}\n")
-            sys.exit(128 + stop.signal)
-        except KeyboardInterrupt:
-            sys.stderr.write("stopped\n")
-            sys.exit(130)
-        except MasqueradeError as error:
-            sys.stderr.write(f"error: {error}\n")
-            sys.exit(1)
-        except ValueError as error:
-            sys.stderr.write(f"error: {error}\n")
-            sys.exit(2)
-        except OSError as error:
-            sys.stderr.write(f"error: {error}\n")
-            sys.exit(1)
-
-    return inner
+    """Run the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
+    app()

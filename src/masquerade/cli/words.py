@@ -28,7 +28,7 @@ class Words(NamedTuple):
             raise ValueError(f"{key} is true or false, got {value!r}")
         return value == "true"
 
-    def count(self, key: str, usual: int) -> int:
+    def whole(self, key: str, usual: int) -> int:
         """A reserved key that is a whole number, 0 or more."""
         value = self.reserved.get(key, str(usual))
         if not re.fullmatch("[0-9]+", value):

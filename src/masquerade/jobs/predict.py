@@ -11,7 +11,7 @@ import torch
 from masquerade.core.config import Settings
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
-from masquerade.data.decode import Plan
+from masquerade.data.decode import SUFFIXES as IMAGES, Plan
 from masquerade.data.develop import File
 from masquerade.data.images import ImageSet
 from masquerade.data.prepare import decoded
@@ -102,6 +102,8 @@ def looked_up(images: str, split: str, size: int, channels: int) -> ImageSet:
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         one = [File(path, images)]
         return decoded(images, one, Plan(wanted, max(96, 2 * size)), strict=False).images
+    if not path.exists() and ("/" in images or path.suffix.lower() in IMAGES):
+        raise MissingData(f"there is nothing at {images} (looked from {Path.cwd()})")
     source = Source.parse({"data": images}).data
     if "channels" in type(source).model_fields:
         source = source.replace(channels=wanted)

@@ -18,6 +18,7 @@ class SourceConfig(Plug):
     """Base of the settings of all sources."""
 
     family: ClassVar[str] = "masquerade.data.sources"
+    noun: ClassVar[str] = "image source or folder"
 
     @classmethod
     def shorthand(cls, text: str) -> Any:

@@ -1,0 +1,76 @@
+"""Results of protocols as tables for people."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from masquerade.cli import show
+
+METRICS = {"top1": "top-1", "top5": "top-5", "balanced": "balanced"}
+DEMO = {
+    "name": "",
+    "steps": "steps",
+    "cpu_seconds": "CPU-seconds",
+    "knn_test": "kNN test",
+    "knn_seen": "kNN seen",
+    "linear_test": "linear test",
+    "linear_seen": "linear seen",
+}
+
+
+def show_all(results: dict[str, dict[str, Any]]) -> None:
+    """Each protocol's table with what it is above it; a sentence that several say, once."""
+    said: set[str] = set()
+    for name, result in results.items():
+        if name == "masks":
+            show_masks(result)
+            continue
+        rows = result["rows"]
+        columns = readable({key: None for row in rows.values() for key in row}, rows)
+        first, *notes = [*result["notes"], ""] if columns else ["", *result["notes"]]
+        if columns:
+            show.heading(f"{first or name}, fitted on {result['data']}")
+            cells = [[who, *(row.get(key) for key in columns)] for who, row in rows.items()]
+            show.table(("", *columns.values()), cells, best=len(rows) > 1)
+        for note in notes:
+            if note and note not in said:
+                show.say(note) if columns else show.result(note)
+            said.add(note)
+
+
+def readable(keys: Iterable[str], rows: dict[str, dict[str, float]]) -> dict[str, str]:
+    """The columns worth showing: `test/top1` is "test top-1".
+
+    Without the balanced accuracy where it says nothing new: classes of one size.
+    """
+    columns = {}
+    for key in keys:
+        split, slash, metric = key.partition("/")
+        twin = f"{split}/{metric.replace('balanced', 'top1')}"
+        same = all(abs(row.get(key, 0) - row.get(twin, 0)) < 1e-9 for row in rows.values())
+        if slash and not (key != twin and same):
+            before, _, last = metric.rpartition("_")
+            columns[key] = " ".join(filter(None, (split, before, METRICS.get(last, last))))
+    return columns
+
+
+def show_masks(found: dict[str, Any]) -> None:
+    """How well the best mask finds objects, and what a centred square scores."""
+    splits = [key.removesuffix("/square") for key in found if key.endswith("/square")]
+    title = f"masks: overlap (IoU) with the objects, chosen on {found['chosen_on']}"
+    show.heading(title)
+    rows = [
+        [f"mask {found['slot'] + 1}", *(found[f"{s}/iou"] for s in splits)],
+        ["centred square", *(found[f"{s}/square"] for s in splits)],
+    ]
+    show.table(("", *splits), rows, best=True)
+
+
+def show_demo(content: dict[str, Any]) -> None:
+    """The table of a demo, the masks below it."""
+    columns = content["table"]["columns"]
+    rows = [[row.get(c) for c in columns] for row in content["table"]["rows"]]
+    show.table([DEMO.get(c, c) for c in columns], rows)
+    for note in content["notes"]:
+        show.say(note)
+    if content["masks"]:
+        show_masks(content["masks"])
