@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from masquerade.core.errors import CannotResume, MasqueradeError
+from masquerade.core.errors import CannotResume, Diverged, MasqueradeError
 from masquerade.core.rundir import RunDir
 
 NAME = "checkpoint.pt"
@@ -57,9 +57,17 @@ class Checkpoints:
         """Write a checkpoint whole or not at all.
 
         Raises:
+            Diverged: A weight is nan or infinite; the last checkpoint is untouched.
             MasqueradeError: The disk is full; the last checkpoint is untouched.
         """
         begun = time.monotonic()
+        broken = [name for name, t in state.task.items() if not t.isfinite().all()]
+        if broken:
+            raise Diverged(
+                f"{broken[0]} (and {len(broken) - 1} more) became nan or infinite by step "
+                f"{state.step}, though no loss did. Lower the learning rates or lengthen the "
+                "warm-up. The last checkpoint is from before"
+            )
         try:
             self.run.write(NAME, lambda out: torch.save(state._asdict(), out))
         except (OSError, RuntimeError) as error:

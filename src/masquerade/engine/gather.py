@@ -1,9 +1,18 @@
-"""Rows of all processes joined, with gradients: a loss may be written for the whole batch."""
+"""What processes tell each other.
+
+Rows are joined with gradients, so that a loss may be written for the whole batch; numbers and
+wishes are exchanged, so that all processes decide alike.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def world() -> int:
@@ -23,6 +32,27 @@ def gathered(x: Float[Tensor, "B *S"]) -> Float[Tensor, "G *S"]:
     processes' parameter gradients gives exactly the gradient of the mean loss.
     """
     return _Gather.apply(x) if world() > 1 else x
+
+
+def everyone(value: T) -> list[T]:
+    """The value of each process, in rank order; all of them must ask."""
+    if world() == 1:
+        return [value]
+    values: list[Any] = [None] * world()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def averaged(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """The mean of each scalar over the processes that have it; all of them must ask."""
+    rows = everyone({name: float(value) for name, value in values.items()})
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: mean([row[name] for row in rows if name in row]) for name in names}
+
+
+def mean(values: list[float]) -> float:
+    """Their mean; a single value comes back as it is."""
+    return sum(values) / len(values)
 
 
 class _Gather(torch.autograd.Function):

@@ -12,6 +12,7 @@ from torch import Tensor
 from masquerade.core.errors import Interrupted
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
+from masquerade.engine import gather
 from masquerade.engine.checkpoint import Checkpoints, State, load
 from masquerade.engine.clock import Clock
 from masquerade.engine.meter import Meter
@@ -105,6 +106,7 @@ def train(
             }
             carry = Carry(clock)
             clock.step(step)
+            seen = fabric.device.type == "cpu" or step % 10 == 0  # to read is to wait for a GPU
             batch = batch_at(step, clock)
             logs: dict[str, Tensor] = {}
             clock.to("encoder")
@@ -117,11 +119,11 @@ def train(
                     steppers[name].zero_grad()
                 loss, terms = model(batch, together, where, now, carry)
                 logs |= terms
-                if fabric.device.type == "cpu" or step % 10 == 0:
+                if seen:
+                    found = gather.averaged(terms)
                     for name in together:
-                        value = terms.get(f"{name}/loss")
-                        if value is not None:
-                            meter.check(name, float(value), rates[name], now)
+                        if f"{name}/loss" in found:
+                            meter.check(name, found[f"{name}/loss"], rates[name], now)
                 for part in [loss] if isinstance(loss, Tensor) else loss:
                     fabric.backward(part)
                 clock.to("encoder")
@@ -133,15 +135,17 @@ def train(
             values: dict[str, float | str] = watch(now, carry, meter) if watch else {}
             if values or step % plan.log_every == 0 or step + 1 == plan.steps:
                 values |= {f"{n}/lr": r for n, r in rates.items()}
-                meter.write(now, {**{n: float(t) for n, t in logs.items()}, **values})
+                meter.write(now, {**gather.averaged(logs), **values})
             clock.stop()
             pace.after(now, clock, logs)
-            if stop.received:
+            alone = gather.world() == 1
+            wish = max(gather.everyone(stop.received)) if seen or alone else 0
+            if wish:
                 save(step + 1)
                 raise Interrupted(
                     f"stopped at step {step + 1} of {plan.steps}; the run is saved. "
                     "Repeat the command to go on",
-                    stop.received,
+                    wish,
                 )
             if step + 1 == plan.steps or saves.due():
                 save(step + 1)
@@ -173,7 +177,8 @@ class Pace:
         speed = timed * self.plan.batch / seconds if seconds else 0.0
         shares = clock.shares()
         self._steps = 0
-        numbers = "  ".join(f"{n} {float(v):.3f}" for n, v in logs.items() if n.endswith("loss"))
+        found = gather.averaged(logs)
+        numbers = "  ".join(f"{n} {v:.3f}" for n, v in found.items() if n.endswith("loss"))
         parts = ", ".join(f"{n} {s:.0%}" for n, s in shares.items() if s >= 0.0005)
         self.meter.display.say(
             f"epoch {now.epoch + 1}/{-(-now.steps // now.epoch_steps)}  {numbers}  "
@@ -201,13 +206,17 @@ class Stop:
 
 @contextmanager
 def caught() -> Iterator[Stop]:
-    """Turns the first Ctrl-C or SIGTERM into a wish; the second acts as always."""
+    """Turns the first Ctrl-C or SIGTERM into a wish; the second acts as always.
+
+    In one of several processes every signal is a wish: their parent has the last word.
+    """
     stop = Stop()
     old: dict[signal.Signals, Any] = {}
 
     def wish(number: int, frame: object) -> None:
         stop.received = number
-        signal.signal(number, old[signal.Signals(number)])
+        if gather.world() == 1:
+            signal.signal(number, old[signal.Signals(number)])
 
     try:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,6 +15,7 @@ from rich.progress import Progress as Bar
 
 from masquerade.core.errors import Diverged
 from masquerade.core.rundir import RunDir
+from masquerade.engine import gather
 from masquerade.engine.task import Progress
 
 METRICS = "metrics.jsonl"
@@ -47,15 +48,19 @@ class Meter:
         self.display = Display(progress, shown=lead and not quiet)
 
     def cpu_seconds(self) -> float:
-        """CPU-seconds of this process that the run has cost, cut and resumed parts included."""
-        return self.cpu_before + time.process_time() - self._cpu
+        """CPU-seconds that the run has cost in all processes, cut and resumed parts included.
+
+        All processes must ask.
+        """
+        return self.cpu_before + sum(gather.everyone(time.process_time() - self._cpu))
 
     def write(self, progress: Progress, values: dict[str, float | str]) -> None:
-        """Add one line to metrics.jsonl."""
+        """Add one line to metrics.jsonl; all processes must ask, the first writes."""
+        spent = self.cpu_seconds()
         if self._file is None:
             return
         row = {"step": progress.step, "epoch": progress.epoch, **values}
-        row["cpu_seconds"] = round(self.cpu_seconds(), 3)
+        row["cpu_seconds"] = round(spent, 3)
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         for name, value in values.items():

@@ -3,6 +3,7 @@
 import logging
 import platform
 import subprocess
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -61,10 +62,10 @@ class Runtime(Settings):
     def fabric(self, two_players: bool = False) -> Fabric:
         """The launcher and wrapper for these (resolved) settings."""
         torch.set_num_threads(self.threads)
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # `said` says it
+        hush()
         strategy: Any = "auto"
         if self.devices > 1:
-            strategy = DDPStrategy(start_method="spawn", find_unused_parameters=two_players)
+            strategy = Processes(start_method="spawn", find_unused_parameters=two_players)
         return Fabric(
             accelerator=self.accelerator,
             devices=self.devices,
@@ -77,6 +78,21 @@ class Runtime(Settings):
         return torch.autocast(
             self.device().type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
         )
+
+
+class Processes(DDPStrategy):
+    """Processes that start without telling about it."""
+
+    def setup_environment(self) -> None:
+        """Join the others; the first thing that a process does."""
+        hush()
+        super().setup_environment()
+
+
+def hush() -> None:
+    """Silence what others tell about a start and its speed; `Runtime.said` says it."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
 
 
 def fast_bf16(device: torch.device) -> bool:
