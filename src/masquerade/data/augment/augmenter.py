@@ -60,31 +60,34 @@ class Augmenter:
             raise ValueError(
                 f"images have {channels} channels, but mean and std are given for {len(self.mean)}"
             )
-        seeds = [seed.fold("view", v) for v in range(count)]
-        drawn = [draw(self.policy, extent, s, rank, world) for s in seeds]
-        outs = [self._empty(b, channels, images.device) for _ in drawn]
+        drawn = Draw.joined(
+            draw(self.policy, extent, seed.fold("view", v), rank, world) for v in range(count)
+        )
+        layout = torch.channels_last if channels == 3 else torch.contiguous_format
+        shape = (count * b, channels, self.size, self.size)
+        out = torch.empty(shape, device=images.device, memory_format=layout)
+        views = out.view(count, b, *shape[1:])
         if self.policy.exact:
-            for one, out in zip(drawn, outs, strict=True):
-                render(images, one, self.policy, out)
-                self._standardise(out)
-            return tuple(outs)
-        colours = [mixing(d.factors, d.order, d.grey, channels) / peak(images) for d in drawn]
+            render(images, drawn, self.policy, out)
+            self._standardise(out)
+            return tuple(views[v] for v in range(count))
+        colour = mixing(drawn.factors, drawn.order, drawn.grey, channels) / peak(images)
+        number = torch.arange(count * b).view(count, b)
         for rows, source in floats(images, resampling_dtype(images)):
-            for one, colour, out in zip(drawn, colours, outs, strict=True):
-                out[rows] = self._view(source, one.rows(rows), colour[:, rows])
-        return tuple(outs)
+            these = number[:, rows].flatten()
+            pixels = self._pixels(source, drawn.rows(these), colour[:, these])
+            views[:, rows] = self._standardise(pixels).view(count, -1, *shape[1:])
+        return tuple(views[v] for v in range(count))
 
-    def _view(
-        self, source: Float[Tensor, "B H W C"], drawn: Draw, colour: Float[Tensor, "2 B C C"]
-    ) -> Float[Tensor, "B C S S"]:
-        """One view of a few images; `colour` takes their numbers to [0, 1]."""
+    def _pixels(
+        self, source: Float[Tensor, "B H W C"], drawn: Draw, colour: Float[Tensor, "2 V C C"]
+    ) -> Float[Tensor, "V C S S"]:
+        """All views of a few images, in [0, 1], to which `colour` takes the numbers of `source`."""
         device, (height, width, channels) = source.device, source.shape[1:]
         top, left, tall, wide = drawn.box.to(device).unbind(1)
-        bicubic = self.policy.interpolation == "bicubic"
+        bicubic, flip = self.policy.interpolation == "bicubic", drawn.flip.to(device)
         rows = sampling(top, tall, self.size, height, bicubic=bicubic)
-        columns = sampling(
-            left, wide, self.size, width, bicubic=bicubic, flip=drawn.flip.to(device)
-        )
+        columns = sampling(left, wide, self.size, width, bicubic=bicubic, flip=flip)
         rows, columns = rows.to(source.dtype), columns.to(source.dtype)
         blurred = drawn.sigma.nonzero()[:, 0]
         if len(blurred):
@@ -99,12 +102,8 @@ class Augmenter:
         if drawn.solarise.any():
             inverted = drawn.solarise.to(device)[:, None, None] & (pixels >= 128 / 255)
             pixels = torch.where(inverted, 1 - pixels, pixels)
-        return self._standardise(pixels.view(-1, channels, self.size, self.size))
+        return pixels.view(-1, channels, self.size, self.size)
 
     def _standardise(self, pixels: Float[Tensor, "B C S S"]) -> Float[Tensor, "B C S S"]:
         mean, std = (torch.tensor(n, device=pixels.device) for n in (self.mean, self.std))
         return pixels.sub_(mean[:, None, None]).div_(std[:, None, None])
-
-    def _empty(self, b: int, channels: int, device: torch.device) -> Float[Tensor, "B C S S"]:
-        layout = torch.channels_last if channels == 3 else torch.contiguous_format
-        return torch.empty(b, channels, self.size, self.size, device=device, memory_format=layout)

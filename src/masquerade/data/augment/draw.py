@@ -4,6 +4,7 @@ A draw holds no pixels, so the batched and the image-by-image renderer share it,
 on any device and for any number of processes.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -37,7 +38,12 @@ class Draw(NamedTuple):
     sigma: Float[Tensor, " B"]
     solarise: Bool[Tensor, " B"]
 
-    def rows(self, chosen: slice) -> "Draw":
+    @classmethod
+    def joined(cls, parts: Iterable["Draw"]) -> "Draw":
+        """The draws of several batches, one after the other."""
+        return cls(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+    def rows(self, chosen: slice | Int[Tensor, " R"]) -> "Draw":
         """The draw of some of the images."""
         return Draw(*(field[chosen] for field in self))
 

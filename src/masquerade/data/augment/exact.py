@@ -28,9 +28,15 @@ def render(
     images: UInt8[Tensor, "B C H W"] | UInt16[Tensor, "B C H W"],
     drawn: Draw,
     policy: Policy,
-    out: Float[Tensor, "B C S S"],
+    out: Float[Tensor, "V C S S"],
 ) -> None:
-    """Writes the views, in [0, 1], into `out`; uint8 images stay uint8 until the end.
+    """Writes views, in [0, 1], into `out`; uint8 images stay uint8 until the end.
+
+    Args:
+        images: The images.
+        drawn: Parameters of the first view of every image, then of the second and so on.
+        policy: Says how pixels are resampled.
+        out: As many views.
 
     Raises:
         ValueError: The images have neither 1 nor 3 channels.
@@ -40,13 +46,11 @@ def render(
             f"augment.exact=true needs images of 1 or 3 channels, as torchvision does; these have "
             f"{images.shape[1]}. Leave it false"
         )
-    for row, image in enumerate(images):
+    for row in range(len(out)):
+        image = images[row % len(images)]
         pixels = image if image.dtype == torch.uint8 else image.float() / 65535
-        out[row] = F.to_dtype(
-            view(pixels, drawn.rows(slice(row, row + 1)), policy, out.shape[-1]),
-            torch.float32,
-            scale=True,
-        )
+        made = view(pixels, drawn.rows(slice(row, row + 1)), policy, out.shape[-1])
+        out[row] = F.to_dtype(made, torch.float32, scale=True)
 
 
 def view(image: Tensor, drawn: Draw, policy: Policy, size: int) -> Tensor:

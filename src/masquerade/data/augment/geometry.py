@@ -106,15 +106,24 @@ def cubic(distance: Float[Tensor, "B S L"]) -> Float[Tensor, "B S L"]:
 
 def resample(
     source: Float[Tensor, "B H W C"],
-    rows: Float[Tensor, "B S H"],
-    columns: Float[Tensor, "B T W"],
-) -> Float[Tensor, "B C S T"]:
-    """`rows @ source @ columns.T` of every image and channel.
+    rows: Float[Tensor, "V S H"],
+    columns: Float[Tensor, "V T W"],
+) -> Float[Tensor, "V C S T"]:
+    """`rows @ image @ columns.T` of every channel, for one or more views of each image.
 
     Both products read their left side transposed, so that the channels, innermost in memory at
     first, end up outermost without a pass that only moves them.
+
+    Args:
+        source: The images.
+        rows: B matrices for the first view of every image, then B for the second and so on.
+        columns: As many.
     """
     b, h, w, c = source.shape
-    tall = torch.bmm(source.reshape(b, h, w * c).mT, rows.mT)  # (W C) x S
-    wide = torch.bmm(tall.reshape(b, w, c * rows.shape[1]).mT, columns.mT)  # (C S) x T
-    return wide.reshape(b, c, rows.shape[1], columns.shape[1])
+    v, s = rows.shape[:2]
+    flat = source.reshape(b, h, w * c).mT
+    tall = torch.empty(v, w * c, s, dtype=source.dtype, device=source.device)
+    for view in range(0, v, b or 1):
+        torch.bmm(flat, rows[view : view + b].mT, out=tall[view : view + b])  # (W C) x S
+    wide = torch.bmm(tall.view(v, w, c * s).mT, columns.mT)  # (C S) x T
+    return wide.view(v, c, s, columns.shape[1])

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-CPU_BYTES = 8 << 20  # of canvases per thread: they and their views stay in the cache
-GPU_BYTES = 518 << 20
+CPU_BYTES = 4 << 20  # of canvases per thread: they and their views stay in the cache
+GPU_BYTES = 514 << 20
 
 
 def peak(images: Num[Tensor, "B C H W"]) -> float:
