@@ -311,6 +311,49 @@ def time_rows(times: dict[str, dict[Variant, Timed]]) -> list[list[object]]:
     ]
 
 
+def page(
+    counts: dict[str, dict[Variant, Count]],
+    times: dict[str, dict[Variant, Timed]],
+    batch: int,
+    runtime: Runtime,
+) -> list[str]:
+    """The text between goals and machine."""
+    repeats = next(iter(times.values()))["simclr"].cpu.repeats
+    return [
+        "## FLOPs of a whole step",
+        "ResNet-18 (ImageNet stem at 96 px, small stem at 32 px), SimCLR projector 512-2048-128"
+        ", no probe. f is one encoder forward (backbone and projector), u one forward of the "
+        "mask network with its head, both counted by the same counter. *Expected* is computed "
+        "from the counted pieces: a backward pass costs twice its forward, one for weights and "
+        "one for inputs; the first convolution (share s of f, share t of u) gets an input "
+        "gradient only where masks need one. SimCLR 6 - 2s; reversal 3(N+1) - s + (3 - t)u; "
+        "shared 3(N+1) - (N+1)s + 1 + 2N + (3 - t)u. *Paper file* is its measured line "
+        "(of as many ADIOS slots, which cost the same passes), for N=5 and for 32 px its "
+        "table's f-count plus 3u, which do not count the missing gradients out.",
+        table(
+            (
+                "setting",
+                "variant",
+                "counted, f",
+                "expected, f",
+                "paper file, f",
+                "off",
+                "x SimCLR",
+            ),
+            flop_rows(counts),
+        ),
+        "## Time of a step",
+        f"Median, lowest and highest of {repeats} turns of {batch} images, "
+        f"{runtime.precision}, {runtime.threads} compute thread; *x SimCLR* compares within each "
+        "turn. Other programs run on this machine: the CPU-seconds of the process are the "
+        "figure to go by, wall seconds contain the waiting for a core.",
+        table(
+            ("setting", "variant", "wall s", "CPU s", "wall, x SimCLR", "CPU, x SimCLR"),
+            time_rows(times),
+        ),
+    ]
+
+
 def main(words: Sequence[str] | None = None) -> None:
     ask = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     ask.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -331,39 +374,7 @@ def main(words: Sequence[str] | None = None) -> None:
     write(
         "step_cost",
         "What a step of Sequential costs beside a step of SimCLR",
-        [
-            "## FLOPs of a whole step",
-            "ResNet-18 (ImageNet stem at 96 px, small stem at 32 px), SimCLR projector 512-2048-128"
-            ", no probe. f is one encoder forward (backbone and projector), u one forward of the "
-            "mask network with its head, both counted by the same counter. *Expected* is computed "
-            "from the counted pieces: a backward pass costs twice its forward, one for weights and "
-            "one for inputs; the first convolution (share s of f, share t of u) gets an input "
-            "gradient only where masks need one. SimCLR 6 - 2s; reversal 3(N+1) - s + (3 - t)u; "
-            "shared 3(N+1) - (N+1)s + 1 + 2N + (3 - t)u. *Paper file* is its measured line "
-            "(of as many ADIOS slots, which cost the same passes), for N=5 and for 32 px its "
-            "table's f-count plus 3u, which do not count the missing gradients out.",
-            table(
-                (
-                    "setting",
-                    "variant",
-                    "counted, f",
-                    "expected, f",
-                    "paper file, f",
-                    "off",
-                    "x SimCLR",
-                ),
-                flop_rows(counts),
-            ),
-            "## Time of a step",
-            f"Median, lowest and highest of {told.repeats} turns of {told.batch} images, "
-            f"{runtime.precision}, {told.threads} compute thread; *x SimCLR* compares within each "
-            "turn. Other programs run on this machine: the CPU-seconds of the process are the "
-            "figure to go by, wall seconds contain the waiting for a core.",
-            table(
-                ("setting", "variant", "wall s", "CPU s", "wall, x SimCLR", "CPU, x SimCLR"),
-                time_rows(times),
-            ),
-        ],
+        page(counts, times, told.batch, runtime),
         {
             "flops_in_encoder_forwards": {
                 name: {v: {**c._asdict(), "off": c.off()} for v, c in found.items()}

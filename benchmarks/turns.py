@@ -22,12 +22,26 @@ class Turn(NamedTuple):
     """What a program took from one line to the next.
 
     Attributes:
-        cpu: CPU-seconds, of workers too where they ended within the turn.
+        user: CPU-seconds of the program's own instructions.
+        kernel: CPU-seconds of the kernel on its behalf: memory pages, files.
         wall: Seconds, without the time it was stopped.
     """
 
-    cpu: float
+    user: float
+    kernel: float
     wall: float
+
+    @property
+    def cpu(self) -> float:
+        """CPU-seconds in all, of workers too where they ended within the turn."""
+        return self.user + self.kernel
+
+
+class Spent(NamedTuple):
+    """CPU-seconds since a program began."""
+
+    user: float
+    kernel: float
 
 
 class Contender:
@@ -52,7 +66,7 @@ class Contender:
         self.variables = variables
         self.turns: list[Turn] = []
         self._process: subprocess.Popen[bytes] | None = None
-        self._cpu = 0.0
+        self._spent = Spent(0.0, 0.0)
 
     def turn(self) -> None:
         """Run to the next mark; adds to `turns`.
@@ -69,9 +83,10 @@ class Contender:
             time.sleep(POLL)
         os.killpg(process.pid, signal.SIGSTOP)
         wall = time.perf_counter() - begun
-        cpu = cpu_seconds(process.pid)
-        self.turns.append(Turn(cpu - self._cpu, wall))
-        self._cpu = cpu
+        spent = cpu_seconds(process.pid)
+        user, kernel = (now - before for now, before in zip(spent, self._spent, strict=True))
+        self.turns.append(Turn(user, kernel, wall))
+        self._spent = spent
 
     def finish(self) -> None:
         """Let it do what it does after its last turn, and wait for its end."""
@@ -111,8 +126,9 @@ class Contender:
             self._process.wait()
 
 
-def cpu_seconds(process: int) -> float:
+def cpu_seconds(process: int) -> Spent:
     """CPU-seconds of a process, all its threads, and its children that it has waited for."""
     text = Path(f"/proc/{process}/stat").read_text()
     fields = text.rpartition(")")[2].split()  # the name before may hold spaces
-    return sum(int(ticks) for ticks in fields[11:15]) / TICK
+    user, kernel, user_children, kernel_children = (int(ticks) / TICK for ticks in fields[11:15])
+    return Spent(user + user_children, kernel + kernel_children)
