@@ -37,7 +37,8 @@ def run(words: list[str], as_json: bool) -> None:
 
 def show_report(report: Report, named: int, advised: str) -> None:
     """The report by what pretrain does: sentences, then a table under each heading."""
-    show.heading(f"{report.path}: {report.usable:,} of {report.files:,} images can be used")
+    total = report.usable + len({f.file for f in report.skipped})
+    show.heading(f"{report.path}: {report.usable:,} of {total:,} images can be used")
     for text in report.summary:
         show.result(text)
     for action, heading in HEADINGS.items():
@@ -65,7 +66,8 @@ def advice(report: Report, path: Path, channels: str) -> str:
     if not report.usable:
         return "Not one image can be used: repair or replace these files first."
     if report.skipped:
-        lost = f"{len(report.skipped):,} file{'s' * (len(report.skipped) > 1)}"
+        count = len({f.file for f in report.skipped})
+        lost = f"{count:,} file{'s' * (count > 1)}"
         return f"Repair or remove {lost}, or train without: {train}"
     return f"Every image can be used: {train}"
 

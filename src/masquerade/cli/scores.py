@@ -18,23 +18,33 @@ DEMO = {
 
 
 def show_all(results: dict[str, dict[str, Any]]) -> None:
-    """Each protocol's table with what it is above it; a sentence that several say, once."""
-    said: set[str] = set()
+    """Each protocol's table with what it was below it; that labels are missing is said once."""
+    unmeasured = [
+        n for n, r in results.items() if not r.get("rows") and not r.get("labelled", True)
+    ]
+    if unmeasured:
+        data = results[unmeasured[0]]["data"]
+        names = " and ".join(unmeasured)
+        show.result(
+            f"{data} has no labels, which {names} would need; the map (embedding) needs none"
+        )
     for name, result in results.items():
         if name == "masks":
             show_masks(result)
-            continue
-        rows = result["rows"]
-        columns = readable({key: None for row in rows.values() for key in row}, rows)
-        first, *notes = [*result["notes"], ""] if columns else ["", *result["notes"]]
-        if columns:
-            show.heading(f"{first or name}, fitted on {result['data']}")
-            cells = [[who, *(row.get(key) for key in columns)] for who, row in rows.items()]
-            show.table(("", *columns.values()), cells, best=len(rows) > 1)
-        for note in notes:
-            if note and note not in said:
-                show.say(note) if columns else show.result(note)
-            said.add(note)
+        elif name not in unmeasured:
+            show_protocol(name, result)
+
+
+def show_protocol(name: str, result: dict[str, Any]) -> None:
+    """The table of one protocol, and its notes."""
+    rows = result["rows"]
+    columns = readable({key: None for row in rows.values() for key in row}, rows)
+    show.heading(f"{name}, {'fitted on ' if columns else ''}{result['data']}")
+    if columns:
+        cells = [[who, *(row.get(key) for key in columns)] for who, row in rows.items()]
+        show.table(("", *columns.values()), cells, best=len(rows) > 1)
+    for note in result["notes"]:
+        show.result(note)
 
 
 def readable(keys: Iterable[str], rows: dict[str, dict[str, float]]) -> dict[str, str]:

@@ -25,7 +25,7 @@ def run(words: list[str], as_json: bool) -> None:
         rows = [{"name": e.name, "folder": str(e.folder), "bytes": e.size} for e in entries]
         show.as_json({"folder": str(cache.where()), "bytes": total, "entries": rows})
         return
-    show.lines(("", ""), [[entry.name, cache.gigabytes(entry.size)] for entry in entries])
+    show.lines(("", ""), [[entry.name, f"{entry.size / 1e6:,.1f} MB"] for entry in entries])
     show.result(f"{cache.gigabytes(total)} in {len(entries)} sets under {cache.where()}")
     if entries:
         show.following("masquerade cache clear")

@@ -96,6 +96,7 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
         found[name] = content = {
             "protocol": protocol.tree(),
             "data": train.name,
+            "labelled": train.labels is not None,
             "rows": {who: result.metrics for who, result in measured.items() if result.metrics},
             "notes": notes(measured),
         }

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 
 from masquerade.core.config import Settings
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import BadImages, MissingData
 from masquerade.core.rundir import RunDir
-from masquerade.data.decode import SUFFIXES as IMAGES, Plan
-from masquerade.data.develop import File
+from masquerade.data.decode import SUFFIXES as IMAGES
+from masquerade.data.decode import Plan, judge
 from masquerade.data.images import ImageSet
-from masquerade.data.prepare import decoded
+from masquerade.data.listing import shown
 from masquerade.data.raster import Channels
 from masquerade.data.sources.base import SUFFIXES, SourceConfig
 from masquerade.evaluate import base
@@ -100,8 +100,7 @@ def looked_up(images: str, split: str, size: int, channels: int) -> ImageSet:
     wanted: Channels = {1: "grey", 3: "rgb"}.get(channels, "keep")  # type: ignore[assignment]  # a dict's values are str
     path = Path(images).expanduser()
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
-        one = [File(path, images)]
-        return decoded(images, one, Plan(wanted, max(96, 2 * size)), strict=False).images
+        return single(path, Plan(wanted, max(96, 2 * size)))
     if not path.exists() and ("/" in images or path.suffix.lower() in IMAGES):
         raise MissingData(f"there is nothing at {images} (looked from {Path.cwd()})")
     source = Source.parse({"data": images}).data
@@ -110,6 +109,15 @@ def looked_up(images: str, split: str, size: int, channels: int) -> ImageSet:
     have = source.splits()
     usual = next((name for name in ("all", "test") if name in have), have[0])
     return source.load(split or usual, size)
+
+
+def single(path: Path, plan: Plan) -> ImageSet:
+    """One image file, decoded without a trace in the cache."""
+    name = shown(str(path))
+    judged = judge(path, name, plan)
+    if judged.pixels is None:
+        raise BadImages(" and ".join(f"{f.file} {f.reason}" for f in judged.findings))
+    return ImageSet(name, judged.pixels[None], files=(name,))
 
 
 def write(rows: list[Prediction], place: Path) -> Path:
