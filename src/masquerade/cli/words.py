@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NamedTuple
 
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*=", re.ASCII)
@@ -66,6 +67,8 @@ def sorted_out(
             known = key.partition(".")[0] in settings
             if not known and (not settings or (near and near[0] in own)):
                 hint = f" Did you mean {near[0]}=?" if near else ""
+                if Path(word).exists():
+                    hint = f" A file or folder of that name is written ./{word}."
                 takes = f" It takes: {', '.join(f'{k}=' for k in own) or 'no settings'}."
                 raise ValueError(
                     f"{key}= is nothing this verb knows.{hint}{'' if settings else takes}"
