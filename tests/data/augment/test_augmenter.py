@@ -85,6 +85,17 @@ def test_the_size_of_the_pieces_changes_nothing(photos: Tensor, monkeypatch: pyt
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+def test_large_images_may_be_cut_to_what_is_seen(photos: Tensor, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "resampling_dtype", lambda images: torch.float32)
+    extent = torch.tensor([[96, 50], [31, 96]]).repeat(len(photos) // 2, 1)
+    augmenter = Augmenter(adios_stl10(), 24, ZERO, ONE)
+    whole = *augmenter.views(photos, extent, Seed(0)), plain(photos, extent, 24, ZERO, ONE, 0.8)
+    monkeypatch.setattr(precision, "ALONE", 0)
+    cut = *augmenter.views(photos, extent, Seed(0)), plain(photos, extent, 24, ZERO, ONE, 0.8)
+    for ours, theirs in zip(cut, whole, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
 def test_inputs_are_left_alone_and_memory_layout_does_not_matter(photos: Tensor):
     augmenter = Augmenter(adios_stl10().replace(solarise=0.5), 24, ZERO, ONE)
     before, extent = photos.clone(), full(photos)

@@ -11,7 +11,7 @@ from masquerade.data.augment.draw import Draw, draw
 from masquerade.data.augment.exact import render
 from masquerade.data.augment.geometry import resample, sampling
 from masquerade.data.augment.policy import Policy
-from masquerade.data.augment.precision import floats, peak, resampling_dtype
+from masquerade.data.augment.precision import Piece, peak, pieces, resampling_dtype
 
 
 class Augmenter:
@@ -73,21 +73,23 @@ class Augmenter:
             return tuple(views[v] for v in range(count))
         colour = mixing(drawn.factors, drawn.order, drawn.grey, channels) / peak(images)
         number = torch.arange(count * b).view(count, b)
-        for rows, source in floats(images, resampling_dtype(images)):
-            these = number[:, rows].flatten()
-            pixels = self._pixels(source, drawn.rows(these), colour[:, these])
-            views[:, rows] = self._standardise(pixels).view(count, -1, *shape[1:])
+        boxes = drawn.box.view(count, b, 4)
+        for piece in pieces(images, boxes, resampling_dtype(images)):
+            these = number[:, piece.rows].flatten()
+            pixels = self._pixels(piece, drawn.rows(these), colour[:, these])
+            views[:, piece.rows] = self._standardise(pixels).view(count, -1, *shape[1:])
         return tuple(views[v] for v in range(count))
 
     def _pixels(
-        self, source: Float[Tensor, "B H W C"], drawn: Draw, colour: Float[Tensor, "2 V C C"]
+        self, piece: Piece, drawn: Draw, colour: Float[Tensor, "2 V C C"]
     ) -> Float[Tensor, "V C S S"]:
-        """All views of a few images, in [0, 1], to which `colour` takes the numbers of `source`."""
+        """All views of a few images, in [0, 1], to which `colour` takes the piece's numbers."""
+        source = piece.pixels
         device, (height, width, channels) = source.device, source.shape[1:]
         top, left, tall, wide = drawn.box.to(device).unbind(1)
         bicubic, flip = self.policy.interpolation == "bicubic", drawn.flip.to(device)
-        rows = sampling(top, tall, self.size, height, bicubic=bicubic)
-        columns = sampling(left, wide, self.size, width, bicubic=bicubic, flip=flip)
+        rows = sampling(top - piece.top, tall, self.size, height, bicubic=bicubic)
+        columns = sampling(left - piece.left, wide, self.size, width, bicubic=bicubic, flip=flip)
         rows, columns = rows.to(source.dtype), columns.to(source.dtype)
         blurred = drawn.sigma.nonzero()[:, 0]
         if len(blurred):

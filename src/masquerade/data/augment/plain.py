@@ -5,7 +5,7 @@ from jaxtyping import Float, Int, UInt8, UInt16
 from torch import Tensor
 
 from masquerade.data.augment.geometry import resample, sampling
-from masquerade.data.augment.precision import floats, peak
+from masquerade.data.augment.precision import peak, pieces
 
 
 def plain(
@@ -41,12 +41,15 @@ def plain(
     layout = torch.channels_last if channels == 3 else torch.contiguous_format
     out = torch.empty(b, channels, size, size, device=images.device, memory_format=layout)
     shift, spread = (torch.tensor(n, device=images.device)[:, None, None] for n in (mean, std))
-    rows, columns = centred(extent.cpu(), size, round(size / crop), (height, width))
-    for some, source in floats(images, torch.float32):
+    extent = extent.cpu()
+    rows, columns = centred(extent, size, round(size / crop), (height, width))
+    boxes = torch.cat([torch.zeros_like(extent), extent], 1)[None]
+    for some, _, _, source in pieces(images, boxes, torch.float32):
         tall, wide = (
-            m[some] if len(m) == b else m.expand(len(source), -1, -1) for m in (rows, columns)
+            (m[some] if len(m) == b else m.expand(len(source), -1, -1))[..., :seen].to(source)
+            for m, seen in zip((rows, columns), source.shape[1:3], strict=True)
         )
-        pixels = resample(source, tall.to(source), wide.to(source)).div_(peak(images))
+        pixels = resample(source, tall, wide).div_(peak(images))
         out[some] = pixels.sub_(shift).div_(spread)
     return out
 
