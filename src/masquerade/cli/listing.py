@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from masquerade.cli import show
-from masquerade.cli.words import sorted_out
+from masquerade.cli.words import most, sorted_out
 from masquerade.core import plugins
 from masquerade.core.plugins import Plugin
 
@@ -26,13 +26,16 @@ def run(words: list[str], as_json: bool) -> None:
     """
     known = ["recipes", *FAMILIES]
     targets = sorted_out(words).targets
+    if targets and targets[0] == "settings":
+        show_settings(targets[1:], as_json)
+        return
     wanted = [w for w in targets if w in known] or known
     extra = tuple(w for w in targets if w not in known)
     if extra and (len(wanted) != 1 or wanted == ["recipes"]):
-        near = get_close_matches(extra[0], known, n=1)
+        near = get_close_matches(extra[0], [*known, "settings"], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"{extra[0]!r} is no family.{hint} There are: {', '.join(known)}. A module of your own "
+            f"{extra[0]!r} is no family.{hint} There are: {', '.join(known)}, settings. A module of your own "
             "is listed by masquerade list FAMILY my_package.my_module"
         )
     found = {family: members(family, extra) for family in wanted}
@@ -46,6 +49,18 @@ def run(words: list[str], as_json: bool) -> None:
         show.lines(
             ("", "", ""), [[f, p.name, p.summary] for f, rows in found.items() for p in rows]
         )
+
+
+def show_settings(names: list[str], as_json: bool) -> None:
+    """Every setting of a recipe with its value and meaning."""
+    from masquerade.cli import settings  # heavy: builds the recipe
+
+    most(names, 1, "masquerade list settings RECIPE")
+    found = settings.keys(names[0] if names else "sequential")
+    if as_json:
+        show.as_json([row._asdict() for row in found])
+    else:
+        show.lines(("", "", ""), found)
 
 
 def members(family: str, extra: tuple[str, ...]) -> list[Plugin]:

@@ -172,8 +172,11 @@ def list_(words: Words = None, json: Json = False) -> None:
 
     masquerade list [recipes|sources|maskers|objectives|optimizers|protocols]
 
+    masquerade list settings [RECIPE]
+
     masquerade list maskers my_package.my_masker
 
+    settings prints every key of a recipe (sequential unless one is named), its value, its meaning.
     Plug-ins of your own in the current folder are found; others are named by their dotted path.
     Not on a terminal: one line each, family, name and sentence between tabs.
     """
