@@ -18,7 +18,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: uint8, or uint16 where 16 bits were asked for.
-        extent: Height and width really covered.
+        extent: Height and width really covered; on the CPU, where augmentation draws by it.
         indices: Places in the image set.
         labels: Class indices, -1 = none; None where no image has one.
     """
@@ -82,8 +82,9 @@ class Loader:
         read = future.result()
         if self.device.type == "cpu":
             return read
-        moved = [None if t is None else t.to(self.device, non_blocking=True) for t in read]
-        return Batch._make(moved)
+        images = read.images.to(self.device, non_blocking=True)
+        labels = None if read.labels is None else read.labels.to(self.device, non_blocking=True)
+        return read._replace(images=images, labels=labels)
 
     def close(self) -> None:
         """Ends the reading thread."""
@@ -108,4 +109,5 @@ class Loader:
         batch = Batch(self.images.read(own), self.images.extents(own), index, labels)
         if self.device.type != "cuda":
             return batch
-        return Batch._make([None if t is None else t.pin_memory() for t in batch])
+        labels = None if labels is None else labels.pin_memory()
+        return batch._replace(images=batch.images.pin_memory(), labels=labels)
