@@ -35,8 +35,8 @@ def run(words: list[str], as_json: bool) -> None:
         near = get_close_matches(extra[0], [*known, "settings"], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"{extra[0]!r} is no family.{hint} There are: {', '.join(known)}, settings. A module of your own "
-            "is listed by masquerade list FAMILY my_package.my_module"
+            f"{extra[0]!r} is no family.{hint} There are: {', '.join(known)}, settings. A module "
+            "of your own is listed by masquerade list FAMILY my_package.my_module"
         )
     found = {family: members(family, extra) for family in wanted}
     if as_json:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from masquerade import api
+from masquerade import api, showcase
 from masquerade.cli import scores, show
 from masquerade.cli.words import Words, most, sorted_out
 from masquerade.core.config import Settings
@@ -117,7 +117,7 @@ def demo(words: list[str], as_json: bool) -> None:
     most(told.targets, 0, "masquerade demo data=... out=...")
     given = told.reserved
     devices = [f"runtime.devices={given['devices']}"] if "devices" in given else []
-    done = api.demo(
+    done = showcase.demo(
         data=given.get("data", "toybox"),
         out=given.get("out", "runs/demo"),
         seed=told.whole("seed", 0),
