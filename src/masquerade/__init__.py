@@ -11,13 +11,14 @@ __version__ = "0.1.0"
 __all__ = ["Run", "demo", "pretrain"]
 
 if TYPE_CHECKING:
-    from masquerade.api import Run, demo, pretrain
+    from masquerade.api import Run, pretrain
+    from masquerade.showcase import demo
 
 
 def __getattr__(name: str) -> Any:
     """The functions of `masquerade.api`, imported once they are used: torch takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module 'masquerade' has no attribute {name!r}")
-    from masquerade import api
+    from masquerade import api, showcase
 
-    return getattr(api, name)
+    return showcase.demo if name == "demo" else getattr(api, name)
