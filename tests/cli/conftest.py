@@ -9,6 +9,13 @@ import pytest
 from tests.cli.command import TINY, Ended, Masquerade
 
 from masquerade.cli.main import main
+from masquerade.engine import runtime
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many pytest workers as cores: two threads each would wait for one another."""
+    monkeypatch.setattr(runtime, "cores", lambda: 1)
 
 
 @pytest.fixture

@@ -32,6 +32,15 @@ class Settings(BaseModel):
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _said(cls, value: Any) -> Any:
+        """On a command line `none` is null, except where a field takes it as a word."""
+        if not isinstance(value, dict):
+            return value
+        words = {n for n, f in cls.model_fields.items() if "none" in get_args(f.annotation)}
+        return {k: "none" if v is None and k in words else v for k, v in value.items()}
+
     def replace(self: S, **changes: Any) -> S:
         """A copy with some fields changed, validated as a whole."""
         return type(self).parse({**self.tree(), **changes})
