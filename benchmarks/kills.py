@@ -100,7 +100,7 @@ class Kill(NamedTuple):
 
 def killed(folder: Path, moment: str) -> Kill:
     """What is there after a kill."""
-    state = checkpoint.load(RunDir(folder), torch.device("cpu"))
+    state = checkpoint.load(RunDir(folder))
     parts = [p.stat().st_size for p in folder.glob(".checkpoint.pt.*.part")]
     step = RunDir(folder).lines()[-1]["step"] + 1
     return Kill(moment, step, state.step if state else 0, sum(parts))

@@ -160,6 +160,11 @@ def measured(folder: RunDir, names: Sequence[str], changes: Sequence[str], say: 
     return found
 
 
+def plain(value: Any) -> Any:
+    """What JSON takes in the place of settings and paths."""
+    return value.tree() if isinstance(value, Settings) else str(value)
+
+
 def words(settings: dict[str, Any]) -> list[str]:
     """Keyword arguments as `key=value` words."""
     import json
@@ -168,7 +173,6 @@ def words(settings: dict[str, Any]) -> list[str]:
     changes |= {key.replace("__", "."): value for key, value in settings.items()}
     told = []
     for key, value in changes.items():
-        tree = value.tree() if isinstance(value, Settings) else value
-        text = tree if isinstance(tree, str) else json.dumps(tree, default=str)
+        text = str(value) if isinstance(value, str | Path) else json.dumps(value, default=plain)
         told.append(f"{key}={text}")
     return told

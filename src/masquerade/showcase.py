@@ -5,6 +5,7 @@ here, each with half of the cores: threads that wait for each other at every ope
 where anything else runs.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -108,13 +109,32 @@ def beside(config: Pretrain, place: Path, say: Say) -> Iterator[Check]:
     with run.file("train.log").open("ab") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            yield lambda: failed(process.poll(), run)
-            waited(process, run, say)
+            with ended_in_order():
+                yield lambda: failed(process.poll(), run)
+                waited(process, run, say)
         finally:
             if process.poll() is None:
                 process.terminate()
                 process.wait()
     failed(process.returncode, run)
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """A SIGTERM becomes an `Interrupted`, so that what trains beside is ended, too."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Interrupted("stopped; the runs are saved. Repeat the command to go on", number)
+
+    try:
+        old = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: signals belong to whoever is
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 def failed(code: int | None, run: RunDir) -> None:
@@ -147,8 +167,8 @@ def same_cost(plain: Pretrain, places: dict[str, Path], check: Check) -> int:
     if begun.has("config.json"):
         return int(begun.read_json("config.json")["epochs"])
     masked = RunDir(places["sequential"])
-    while not any(row["step"] for row in masked.lines()):  # slower to start than SimCLR to end
-        check()
+    while not (masked.has("summary.json") or any(row["step"] for row in masked.lines())):
+        check()  # it may be slower to start than SimCLR to end
         time.sleep(0.2)
     cost = {n: per_step(RunDir(places[n])) for n in ("simclr", "sequential")}
     return max(1, round(plain.epochs * cost["sequential"] / cost["simclr"]))

@@ -11,7 +11,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from hostile import scene
+from tests.data.hostile import scene
 
 from masquerade.data import cache, compose, workers
 from masquerade.data.sources import folder

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hostile import scene, turned_by
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_image
+from tests.data.hostile import scene, turned_by
 
 from masquerade.data.decode import Judged, Plan, judge
 from masquerade.data.raster import Channels

@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hostile import EXPECTED, write
+from tests.data.hostile import EXPECTED, write
 
 from masquerade.core.errors import BadImages, MissingData
 from masquerade.data.doctor import Report, examine

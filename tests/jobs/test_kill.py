@@ -33,7 +33,7 @@ def whole(tmp_path_factory):
 
 
 def step_of(folder):
-    state = checkpoint.load(RunDir(folder), torch.device("cpu"))
+    state = checkpoint.load(RunDir(folder))
     return state.step if state else 0
 
 

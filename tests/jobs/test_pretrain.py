@@ -95,7 +95,7 @@ def test_a_run_cut_between_two_steps_ends_in_the_same_bits(name, cut, whole, tmp
 
 def step_of(folder):
     """Steps that a run's checkpoint holds."""
-    state = checkpoint.load(RunDir(folder), torch.device("cpu"))
+    state = checkpoint.load(RunDir(folder))
     assert state is not None
     return state.step
 
@@ -175,7 +175,7 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path, whole):
     run = RunDir(tmp_path)
     run.write("checkpoint.pt", lambda out: out.write(b"nonsense"))
     with pytest.raises(CannotResume, match="cannot be read"):
-        checkpoint.load(run, torch.device("cpu"))
+        checkpoint.load(run)
 
 
 def test_a_loss_that_is_nan_stops_with_step_and_rate(tmp_path):

@@ -161,7 +161,7 @@ def alive(group):
 
 
 def step_of(folder):
-    state = checkpoint.load(RunDir(folder), torch.device("cpu"))
+    state = checkpoint.load(RunDir(folder))
     return state.step if state else 0
 
 

@@ -69,7 +69,7 @@ def one_of_two(rank: int, folder: str) -> None:
 
 def test_two_processes_give_what_one_gives_on_the_joined_batch() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        spawn(one_of_two, (folder,), nprocs=2)  # type: ignore[no-untyped-call]
+        spawn(one_of_two, (folder,), nprocs=2)
         parts = [torch.load(Path(folder) / f"{r}.pt", weights_only=True) for r in range(2)]
     net = network()
     for step in range(2):

@@ -95,7 +95,7 @@ class Plug(Settings):
     noun: ClassVar[str] = "plug-in"
 
     @classmethod
-    def called(cls: type[P], name: str) -> type[P]:
+    def called(cls: type[P], name: object) -> type[P]:
         """The `Config` class of a module of this family; raises `ValueError` for any other name."""
         found = getattr(plugins.module(cls.family, name, cls.noun), "Config", None)
         if not (isinstance(found, type) and issubclass(found, cls)):

@@ -41,12 +41,14 @@ def listed(family: str, extra: tuple[str, ...] = ()) -> list[Plugin]:
     return ours + theirs
 
 
-def module(family: str, name: str, noun: str) -> ModuleType:
+def module(family: str, name: object, noun: str) -> ModuleType:
     """The module a name stands for; `noun` is what the family is called in messages.
 
     Raises:
         ValueError: There is no such module; the text names the nearest one.
     """
+    if not isinstance(name, str) or name.startswith("."):
+        raise ValueError(f"a {noun} is named by its file or its dotted path, got {name!r}")
     if "." in name:
         return imported(name)
     if name not in names(family):

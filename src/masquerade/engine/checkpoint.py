@@ -94,8 +94,8 @@ def full(error: BaseException, run: RunDir) -> bool:
     return bool(codes & {errno.ENOSPC, errno.EDQUOT}) or shutil.disk_usage(run.path).free < 2**20
 
 
-def load(run: RunDir, device: torch.device) -> State | None:
-    """The last checkpoint of a run, None where there is none yet.
+def load(run: RunDir) -> State | None:
+    """The last checkpoint of a run, None where there is none yet; its tensors lie on the CPU.
 
     Raises:
         CannotResume: The file is damaged.
@@ -104,7 +104,7 @@ def load(run: RunDir, device: torch.device) -> State | None:
     if not place.exists():
         return None
     try:
-        return State(**torch.load(place, map_location=device, weights_only=True))
+        return State(**torch.load(place, map_location="cpu", weights_only=True))
     except (RuntimeError, pickle.UnpicklingError, EOFError, TypeError) as error:
         raise CannotResume(
             f"{place} cannot be read ({error}). Delete it to start this run anew"

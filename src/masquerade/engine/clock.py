@@ -16,14 +16,16 @@ class Clock:
     def __init__(self, device: torch.device | None = None) -> None:
         self.cuda = device is not None and device.type == "cuda"
         self.seconds: dict[str, float] = defaultdict(float)
+        self.timed = 0
         self._name: str | None = None
         self._since = 0.0
         self._on = True
 
     def step(self, number: int) -> None:
-        """A step begins; says whether it is one of those that are timed."""
+        """A step begins: from now on it is timed, if it is one of those that are."""
         self.stop()
         self._on = not self.cuda or number % 20 == 0
+        self.timed += self._on
 
     def to(self, name: str) -> None:
         """From now on time counts for `name`."""
@@ -50,4 +52,5 @@ class Clock:
         total = sum(self.seconds.values())
         shares = {n: s / total for n, s in self.seconds.items()} if total else {}
         self.seconds.clear()
+        self.timed = 0
         return shares

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 T = TypeVar("T")
@@ -23,6 +23,11 @@ def world() -> int:
 def rank() -> int:
     """This process's number, from 0."""
     return dist.get_rank() if world() > 1 else 0
+
+
+def own(x: Shaped[Tensor, "G *S"]) -> Shaped[Tensor, "B *S"]:
+    """This process's rows of something drawn for the batch of all processes."""
+    return x.chunk(world())[rank()]
 
 
 def gathered(x: Float[Tensor, "B *S"]) -> Float[Tensor, "G *S"]:

@@ -77,7 +77,7 @@ def train(
     missing = set(players) - set(plan.optimizers)
     if missing:
         raise ValueError(f"no optimizer for {', '.join(sorted(missing))}")
-    state = load(run, fabric.device)
+    state = load(run)
     if state:
         task.load_state_dict(state.task)
     optimizers = {name: plan.optimizers[name].over(groups) for name, groups in players.items()}
@@ -88,6 +88,7 @@ def train(
             inner.load_state_dict(state.optimizers[name])
 
     first = state.step if state else 0
+    del state  # its weights would lie in memory a second time
     clock = Clock(fabric.device)
     saves = Checkpoints(run, plan.checkpoint_seconds)
     start = Progress(first, plan.steps, plan.epoch_steps)
@@ -113,8 +114,9 @@ def train(
             task.before_step(now)
             for together in task.rounds(now):
                 choose(players, together)
-                where = seed.fold("step", step, *together)
-                torch.manual_seed(where.fold("rank", fabric.global_rank).integer())
+                where = seed.fold("step", step)
+                layers = where.fold(*together, "rank", fabric.global_rank)
+                torch.manual_seed(layers.integer())
                 for name in together:
                     steppers[name].zero_grad()
                 loss, terms = model(batch, together, where, now, carry)
@@ -159,24 +161,21 @@ class Pace:
     def __init__(self, plan: Plan, meter: Meter) -> None:
         self.plan = plan
         self.meter = meter
-        self._seconds = 0.0
-        self._steps = 0
 
     def after(self, now: Progress, clock: Clock, logs: dict[str, Tensor]) -> None:
         """A step is over."""
-        self._steps += 1
         done = now.step + 1
-        if self.meter.lead:
+        if self.meter.display.shown:
             loss = logs.get("encoder/loss")
             text = f"loss {float(loss):.3f}" if loss is not None and done % 5 == 0 else ""
             self.meter.display.move(done, now.steps, text)
         if done % self.plan.epoch_steps and done != now.steps:
             return
         seconds = sum(clock.seconds.values())
-        timed = self._steps if not clock.cuda else max(1, self._steps // 20)
-        speed = timed * self.plan.batch / seconds if seconds else 0.0
+        speed = clock.timed * self.plan.batch / seconds if seconds else 0.0
         shares = clock.shares()
-        self._steps = 0
+        if not shares:
+            return  # on CUDA, none of this epoch's steps was timed
         found = gather.averaged(logs)
         numbers = "  ".join(f"{n} {v:.3f}" for n, v in found.items() if n.endswith("loss"))
         parts = ", ".join(f"{n} {s:.0%}" for n, s in shares.items() if s >= 0.0005)

@@ -4,10 +4,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import IO, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -172,13 +170,3 @@ def tensorboard(run: RunDir) -> Writer | None:
         return None
     writer: Writer = SummaryWriter(run.path / "logs")
     return writer
-
-
-@contextmanager
-def closing(things: list[Any]) -> Iterator[None]:
-    """Close each of these at the end, whatever happens."""
-    try:
-        yield
-    finally:
-        for thing in things:
-            thing.close()

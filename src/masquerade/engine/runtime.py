@@ -39,6 +39,9 @@ class Runtime(Settings):
         device = self.device()
         if self.accelerator == "cuda" and device.type != "cuda":
             raise ValueError("runtime.accelerator=cuda, but PyTorch sees no CUDA GPU here")
+        found = torch.cuda.device_count()
+        if device.type == "cuda" and self.devices > found:
+            raise ValueError(f"devices={self.devices}, but PyTorch sees {found} CUDA GPUs here")
         return self.replace(
             accelerator=device.type,
             precision=("bf16" if fast_bf16(device) else "float32")

@@ -34,6 +34,7 @@ class ProtocolConfig(Plug):
     """
 
     family: ClassVar[str] = "masquerade.evaluate"
+    compares: ClassVar[bool] = True  # whether its numbers mean more beside those of baselines
     noun: ClassVar[str] = "protocol"
     crop: float = Field(1.0, gt=0, le=1)
     layer: Layer = "backbone"

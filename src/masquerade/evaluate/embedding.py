@@ -4,7 +4,7 @@ The map is t-SNE (van der Maaten & Hinton, 2008) after PCA: near on it means nea
 space, far means little. Neighbours are found in feature space, not on the map.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class Config(ProtocolConfig):
         thumbnail: Longest side of their small pictures, in pixels.
     """
 
+    compares: ClassVar[bool] = False
     images: int = Field(1000, ge=2, le=5000)
     queries: int = Field(8, ge=0)
     neighbours: int = Field(6, ge=1)

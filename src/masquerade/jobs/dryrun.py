@@ -70,7 +70,8 @@ def run(config: Pretrain, say: Callable[[str], None]) -> Cost:
         say(note)
     size_ = length(config, images)
     share = config.batch // config.runtime.devices
-    single = config.replace(batch=share, runtime=config.runtime.replace(devices=1).tree())
+    alone = config.runtime.resolved().replace(devices=1)
+    single = config.replace(batch=share, runtime=alone.tree())
     runtime = single.runtime.resolved()
     say(f"{images.name}: {len(images)} images; {config.backbone.said(config.size)}")
     say(f"trying {TRIED} steps on {runtime.said()}")

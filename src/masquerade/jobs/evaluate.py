@@ -84,8 +84,10 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
     """
     runtime = config.runtime.replace(devices=1).resolved()
     torch.set_num_threads(runtime.threads)
-    encoders = frozen(folder, runtime)
-    trained = encoders["trained"]
+    trained = frozen(folder, runtime)
+    encoders = {"trained": trained}
+    if config.baselines:
+        encoders |= {"untrained": untrained(folder, runtime), "pixels": trained.pixels()}
     fit_on, measure_on = config.splits()
     train = limited(config.data.load(fit_on, trained.size), config.limit)
     tests = {n: limited(config.data.load(n, trained.size), config.limit) for n in measure_on}
@@ -100,17 +102,14 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
             "rows": {who: result.metrics for who, result in measured.items() if result.metrics},
             "notes": notes(measured),
         }
-        keep(folder, name, content, measured)
+        keep(folder, name, content, measured, protocol.compares)
     return found
 
 
-def frozen(folder: RunDir, runtime: Runtime) -> dict[str, Frozen]:
-    """The trained encoder of a run, the same network untrained, and raw pixels."""
+def frozen(folder: RunDir, runtime: Runtime) -> Frozen:
+    """The trained encoder of a run, with its projector where the objective has one."""
     config = finished.settings(folder)
     backbone = finished.encoder(folder)
-    device = runtime.device()
-    bf16 = runtime.precision == "bf16"
-    cache = folder.path / "cache"
     torch.manual_seed(Seed(config.seed).fold("init", "heads").integer())
     objective = config.objective.build(backbone)
     heads = finished.heads(folder)
@@ -118,13 +117,25 @@ def frozen(folder: RunDir, runtime: Runtime) -> dict[str, Frozen]:
         {n.removeprefix("objective."): t for n, t in heads.items() if n.startswith("objective.")},
         strict=False,
     )
-    projector = objective.get_submodule("projector").to(device).eval()
+    projector = dict(objective.named_children()).get("projector")
+    device = runtime.device()
+    return Frozen.of(
+        backbone.to(device),
+        projector=None if projector is None else projector.to(device).eval(),
+        bf16=runtime.precision == "bf16",
+        cache=folder.path / "cache",
+    )
+
+
+def untrained(folder: RunDir, runtime: Runtime) -> Frozen:
+    """The same network with fresh weights, whatever training started from."""
+    config = finished.settings(folder)
+    card = finished.encoder(folder)
     torch.manual_seed(Seed(config.seed).fold("init", "backbone").integer())
-    mean, std = backbone.mean.flatten().tolist(), backbone.std.flatten().tolist()
-    fresh = config.backbone.build(backbone.size, backbone.channels, mean, std)
-    trained = Frozen.of(backbone.to(device), projector=projector, bf16=bf16, cache=cache)
-    untrained = Frozen.of(fresh.to(device), bf16=bf16, cache=cache)
-    return {"trained": trained, "untrained": untrained, "pixels": trained.pixels()}
+    mean, std = card.mean.flatten().tolist(), card.std.flatten().tolist()
+    fresh = config.backbone.replace(weights=None).build(card.size, card.channels, mean, std)
+    bf16 = runtime.precision == "bf16"
+    return Frozen.of(fresh.to(runtime.device()), bf16=bf16, cache=folder.path / "cache")
 
 
 def measure(
@@ -135,7 +146,7 @@ def measure(
     config: Evaluate,
 ) -> dict[str, Result]:
     """One protocol on the trained encoder and, where it makes sense, on the baselines."""
-    compared = config.baselines and protocol.kind != "embedding" and protocol.layer == "backbone"
+    compared = protocol.compares and protocol.layer == "backbone"
     results = {}
     for who in encoders if compared else ("trained",):
         seed = Seed(config.seed).fold("evaluate")
@@ -155,10 +166,16 @@ def notes(measured: dict[str, Result]) -> list[str]:
     return [n if len(who) == len(measured) else f"{', '.join(who)}: {n}" for n, who in told.items()]
 
 
-def keep(folder: RunDir, name: str, content: dict[str, Any], measured: dict[str, Result]) -> None:
-    """Write numbers, arrays and the trained encoder's fitted head."""
+def keep(
+    folder: RunDir,
+    name: str,
+    content: dict[str, Any],
+    measured: dict[str, Result],
+    compares: bool,
+) -> None:
+    """Write numbers, arrays (by encoder, if several are compared) and the fitted head."""
     arrays = {f"{who}/{key}": a for who, r in measured.items() for key, a in r.arrays.items()}
-    if content["protocol"]["kind"] == "embedding":  # only the trained encoder has one
+    if not compares:
         arrays = measured["trained"].arrays
     if arrays:
         folder.write(f"eval/{name}.npz", lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]  # arrays by name

@@ -69,7 +69,7 @@ def run(
     fitted = base.load(kept(folder, head))
     runtime = finished.settings(folder).runtime.replace(devices=1).resolved()
     torch.set_num_threads(runtime.threads)
-    encoder = frozen(folder, runtime)["trained"]
+    encoder = frozen(folder, runtime)
     data = looked_up(images, split, encoder.size, len(encoder.mean))
     for note in data.notes:
         say(note)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from masquerade.core.seed import Seed
+from masquerade.engine import gather
 from masquerade.maskers.base import Masker, MaskerConfig
 
 
@@ -26,7 +27,8 @@ class Erase(Masker):
         b, _, h, w = images.shape
         n, grid = self.config.masks, self.config.grid
         cells = grid * grid
-        rank = torch.rand(b, n, cells, generator=seed.generator()).argsort(2).argsort(2)
+        drawn = gather.own(torch.rand(b * gather.world(), n, cells, generator=seed.generator()))
+        rank = drawn.argsort(2).argsort(2)
         hidden = (rank < round(self.config.ratio * cells)).float().to(images.device)
         return F.interpolate(hidden.view(b, n, grid, grid), (h, w), mode="nearest")
 
@@ -47,4 +49,6 @@ class Config(MaskerConfig):
     clean: bool = False
 
     def build(self, size: int, channels: int) -> Erase:
+        if self.grid > size:
+            raise ValueError(f"erase.grid={self.grid} is finer than images of {size} pixels")
         return Erase(self)

@@ -33,7 +33,7 @@ class Sequential(Masker):
         nn.init.constant_(self.head.bias, math.log(config.budget / (1 - config.budget)))
         if config.feedback == "head":
             bound = (config.width + heads - 1) ** -0.5
-            self.memory = nn.Parameter(torch.empty(heads, heads).uniform_(-bound, bound))
+            self.memory = nn.Parameter(torch.empty(heads, heads).uniform_(-bound, bound).tril(-1))
 
     def propose(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B N H W"]:
         return self._from_head(images) if self.config.feedback == "head" else self._again(images)

@@ -91,9 +91,7 @@ def ntxent(
         row = torch.arange(size, device=a.device)
         mine = row + gather.rank() * size
         same = torch.cat([mine, mine + total])
-        rest = logits.index_put(
-            (torch.arange(2 * size, device=a.device), same), logits.new_tensor(-torch.inf)
-        )
+        rest = logits.scatter(1, same[:, None], -torch.inf)
         spread_a, spread_b = rest.logsumexp(1).chunk(2)
         attraction = logits[:size].gather(1, positive + total)
         return (spread_a[:, None] + gather.gathered(spread_b)[positive]) / 2 - attraction

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hostile import scene, turned_by
 from PIL import Image
+from tests.data.hostile import scene, turned_by
 
 from masquerade.core.errors import BadImages, MissingData
 from masquerade.data.sources import arrays, folder

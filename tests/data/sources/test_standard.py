@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import standard
+from tests.data import standard
 
 from masquerade.core.errors import MissingData
 from masquerade.data.sources import cifar10, cifar100, digits, fashion_mnist, stl10

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from masquerade.engine.optimizers.base import OptimizerConfig
+from masquerade.engine.optimizers.base import OptimizerConfig, Share
+from masquerade.engine.schedule import Schedule
 
 
 class Config(OptimizerConfig):
@@ -16,7 +17,8 @@ class Config(OptimizerConfig):
     """
 
     lr: float = Field(0.001, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Schedule = Schedule(start=0.0)
+    betas: tuple[Share, Share] = (0.9, 0.999)
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return torch.optim.Adam(groups, betas=self.betas)

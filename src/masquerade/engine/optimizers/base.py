@@ -1,7 +1,7 @@
 """What every optimizer's settings share, and how a player's groups become parameter groups."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -9,6 +9,9 @@ from pydantic import Field
 from masquerade.core.config import Plug
 from masquerade.engine.schedule import Schedule
 from masquerade.engine.task import Group, Progress
+
+# A share of the past that an average keeps: 1 would never forget.
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerConfig(Plug):

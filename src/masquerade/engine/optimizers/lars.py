@@ -19,7 +19,7 @@ class Lars(torch.optim.SGD):
 
     For tensors that are not 1-D and have non-zero norms, with w the weights, g the gradient and
     d the decay: g <- (g + d w) r, r = eta |w| / (|g| + d |w| + 1e-8), and with `clip`
-    r <- min(r / lr, 1). 1-D tensors get plain SGD, without decay.
+    r <- min(r / lr, 1). 1-D tensors get plain SGD, by default without decay.
     """
 
     def __init__(
@@ -38,10 +38,12 @@ class Lars(torch.optim.SGD):
         """One update; decay acts inside the scaled gradient."""
         decays = [group["weight_decay"] for group in self.param_groups]
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None and p.ndim != 1:
+            deep = [p for p in group["params"] if p.ndim != 1]
+            for p in deep:
+                if p.grad is not None:
                     self._scale(p, p.grad, group["weight_decay"], group["lr"])
-            group["weight_decay"] = 0.0
+            if deep:  # their decay is in the gradient now; `over` keeps 1-D tensors apart
+                group["weight_decay"] = 0.0
         loss: float | None = super().step(closure) if closure else super().step()
         for group, decay in zip(self.param_groups, decays, strict=True):
             group["weight_decay"] = decay
