@@ -26,22 +26,21 @@ Table = list[dict[str, Any]]
 def main() -> int:
     """Run what is missing, then write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", nargs="+", default=["toybox", "fashion_mnist"])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", nargs="+", default=["toybox:3", "fashion_mnist:1"])
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "foundation")
-    parser.add_argument("--threads", type=int, default=1, help="of each of --parallel demos")
-    parser.add_argument("--parallel", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of each of a demo's two processes")
     told = parser.parse_args()
     runtime = Runtime(threads=told.threads).resolved()
     where = machine(runtime)
-    for data in told.data:
-        places = [told.out / f"{data}-{seed}" for seed in range(told.seeds)]
-        run_all([(data, k, p) for k, p in enumerate(places)], told.threads, told.parallel)
+    seeds = {name: int(count or 1) for name, _, count in (d.partition(":") for d in told.data)}
+    for data, count in seeds.items():
+        for seed in range(count):
+            run_demo(data, seed, told.out / f"{data}-{seed}", told.threads)
     body: list[str] = []
     goals: list[Goal] = []
     figures: dict[str, Any] = {}
-    for data in told.data:
-        demos = [RunDir(told.out / f"{data}-{k}").read_json("demo.json") for k in range(told.seeds)]
+    for data, count in seeds.items():
+        demos = [RunDir(told.out / f"{data}-{k}").read_json("demo.json") for k in range(count)]
         body += [f"## {data}", summed(demos), *words(demos)]
         figures[data] = demos
         gains = [gain(d["table"]["rows"]) for d in demos]
@@ -58,18 +57,14 @@ def main() -> int:
     return 0
 
 
-def run_all(jobs: list[tuple[str, int, Path]], threads: int, parallel: int) -> None:
-    """Run the demos that are not done, a few at a time."""
-    waiting = [job for job in jobs if not (job[2] / "demo.json").exists()]
-    for first in range(0, len(waiting), parallel):
-        running = []
-        for data, seed, place in waiting[first : first + parallel]:
-            words = [f"data={data}", f"seed={seed}", f"out={place}", f"runtime.threads={threads}"]
-            verb = [sys.executable, "-m", "masquerade", "demo", *words]
-            print(" ".join(verb), file=sys.stderr, flush=True)
-            running.append(subprocess.Popen(verb, stdout=subprocess.DEVNULL))
-        if any(process.wait() for process in running):
-            raise SystemExit("a demo did not run to its end; see above")
+def run_demo(data: str, seed: int, place: Path, threads: int) -> None:
+    """Run a demo that is not done."""
+    if (place / "demo.json").exists():
+        return
+    words = [f"data={data}", f"seed={seed}", f"out={place}", f"runtime.threads={threads}"]
+    verb = [sys.executable, "-m", "masquerade", "demo", *words]
+    print(" ".join(verb), file=sys.stderr, flush=True)
+    subprocess.run(verb, check=True, stdout=subprocess.DEVNULL)
 
 
 def gain(rows: Table) -> float:

@@ -48,6 +48,12 @@ def test_a_folder_goes_on_only_with_equal_settings(tmp_path):
         run.start({"epochs": 3, "maskers": [{"kind": "erase", "grid": 4}]})
 
 
+def test_a_run_of_an_older_version_goes_on_when_newer_fields_have_their_defaults(tmp_path):
+    run = RunDir(tmp_path / "a")
+    run.start({"epochs": 3})
+    assert run.start({"epochs": 3, "limit": 0}, lambda old: {"limit": 0, **old})
+
+
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(CannotResume, match=r"not empty \(thesis.tex\) and holds no run"):

@@ -6,7 +6,7 @@ Every file is written beside its place, flushed to disk and then moved over it i
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,8 +31,17 @@ class RunDir:
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
 
-    def start(self, config: dict[str, Any]) -> bool:
+    def start(
+        self,
+        config: dict[str, Any],
+        completed: Callable[[dict[str, Any]], dict[str, Any]] = lambda old: old,
+    ) -> bool:
         """Claim the folder for these settings; True if it holds a run of theirs to go on with.
+
+        Args:
+            config: The settings as nested dicts.
+            completed: Gives settings of an older version the defaults of newer fields; may raise
+                `ValueError` where they cannot be read any more.
 
         Raises:
             CannotResume: It holds a run with other settings (each differing key is named), or
@@ -50,7 +59,10 @@ class RunDir:
                 )
             self.write_json("config.json", config)
             return False
-        differences = list(differing(self.read_json("config.json"), config))
+        old = self.read_json("config.json")
+        with suppress(ValueError):  # what cannot be read is compared as it stands
+            old = completed(old)
+        differences = list(differing(old, config))
         if differences:
             lines = "\n  ".join(f"{k}: there {old!r}, now {new!r}" for k, old, new in differences)
             raise CannotResume(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 SAMPLE = 2000  # images that `statistics` looks at, at most
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 Rows = Sequence[int] | NDArray[Any] | Tensor
 
 
@@ -77,6 +78,7 @@ class ImageSet:
         self._pixels = pixels
         self._rows = rows
         self._folder = folder
+        self._statistics: Statistics | None = None
         columns = {"extent": extent, "files": self.files, **self.targets}
         for column, values in columns.items():
             if values is not None and len(values) != count:
@@ -166,12 +168,14 @@ class ImageSet:
             half.replace(kept)
         return lines
 
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(self) -> Statistics:
         """Mean and standard deviation of each channel, in units where white is 1.
 
         From at most 2,000 evenly spaced images, inside their extents. The deviation is at least
         one grey level (1/255), so that a constant channel can be divided by it.
         """
+        if self._statistics:
+            return self._statistics
         if not len(self):
             raise ValueError(f"{self.name} holds no images")
         white = np.iinfo(self._pixels.dtype).max
@@ -186,7 +190,8 @@ class ImageSet:
             squares += (values**2).sum(0)
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0)).clip(1 / 255)
-        return tuple(mean.tolist()), tuple(std.tolist())
+        self._statistics = tuple(mean.tolist()), tuple(std.tolist())
+        return self._statistics
 
     def _but(self, **changes: Any) -> "ImageSet":
         kept = {

@@ -148,15 +148,19 @@ def environment(runtime: Runtime) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of the source tree this runs from, None when installed."""
-    here = Path(__file__).resolve().parent
+    """The commit of the source tree this runs from, None when it is installed."""
+    here = Path(__file__).resolve()
+    if not git(here, "ls-files", "--error-unmatch", here.name):  # somebody else's repository
+        return None
+    return git(here, "describe", "--always", "--dirty", "--abbrev=12") or None
+
+
+def git(place: Path, *words: str) -> str:
+    """What git answers in a file's folder; nothing where it fails or is not there."""
     try:
         out = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            check=False,
+            ["git", "-C", str(place.parent), *words], capture_output=True, text=True, check=False
         )
     except OSError:
-        return None
-    return out.stdout.strip() or None
+        return ""
+    return out.stdout.strip() if out.returncode == 0 else ""

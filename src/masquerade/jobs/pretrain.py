@@ -56,7 +56,7 @@ def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = Fal
             sweep(folder)
         if not folder.has("config.json"):
             possible(config)  # before the folder is claimed: a mistake leaves no run behind
-        known = folder.start(config.tree())
+        known = folder.start(config.tree(), lambda old: Pretrain.parse(old).tree())
         if known and folder.has("summary.json"):
             say(f"{folder.path} is finished already")
             return folder

@@ -216,5 +216,6 @@ def fitting(config: Pretrain, say: Callable[[str], None]) -> Pretrain:
     if len(images) >= config.batch or len(images) < 2 * config.runtime.devices:
         return config
     batch = 2 ** (len(images).bit_length() - 1)
+    batch -= batch % config.runtime.devices
     say(f"batch={batch}, because {images.name} has only {len(images)} images")
     return config.replace(batch=batch)
