@@ -35,6 +35,7 @@ def exchange(fabric: Fabric) -> dict[str, Any]:
         "world": gather.world(),
         "joined": joined.tolist(),
         "grad": rows.grad.tolist(),
+        "own": gather.own(torch.arange(6.0)).tolist(),
         "everyone": gather.everyone(["rank", rank]),
         "averaged": gather.averaged(logs),
     }

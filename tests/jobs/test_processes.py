@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from tests.jobs import lives, members
-from tests.jobs.small import variant
+from tests.jobs.small import PLAIN
 
 from masquerade.core.errors import Diverged
 from masquerade.core.rundir import RunDir
@@ -30,9 +30,10 @@ from masquerade.engine.runtime import Runtime
 from masquerade.engine.schedule import Schedule
 from masquerade.jobs import pretrain
 from masquerade.jobs.settings import Optimizers
-from masquerade.maskers import sequential
+from masquerade.maskers import erase, sequential
 
-VARIANTS = ["simclr", "shared", "reversal"]
+VARIANTS = ["simclr", "erase", "shared", "reversal"]
+LEARNED = ("shared", "reversal")
 ONE = Runtime(accelerator="cpu", threads=1, precision="float32")
 TWO = ONE.replace(devices=2)
 FLAT = sgd.Config(lr=0.002, schedule=Schedule(warmup=0, shape="constant"))
@@ -40,9 +41,10 @@ MASKS = sequential.Config(masks=2, width=8, norm="gn", arch="free")
 
 
 def five_steps(name, runtime):
-    changes = {} if name == "simclr" else {"maskers": (MASKS,)}
+    maskers = {"simclr": (), "erase": (erase.Config(grid=4, masks=2),)}.get(name, (MASKS,))
+    changes = {"maskers": maskers} | ({"step": name} if name in LEARNED else {})
     optimizers = Optimizers(encoder=FLAT, masker=FLAT.replace(lr=0.01), probe=FLAT)
-    return variant(name, epochs=1, size=16, optimizers=optimizers, runtime=runtime, **changes)
+    return PLAIN.replace(epochs=1, size=16, optimizers=optimizers, runtime=runtime, **changes)
 
 
 class Together(NamedTuple):
@@ -87,7 +89,7 @@ def test_two_processes_train_to_the_weights_of_one(name, runs):
 def test_the_five_steps_move_weights_far_more_than_that(name, runs):
     config = five_steps(name, ONE)
     start, end = config.task(config.images()).state_dict(), lives.weights(runs / name / "two")
-    keys = ["objective.projector.0.weight"] + (name != "simclr") * ["maskers.0.head.weight"]
+    keys = ["objective.projector.0.weight"] + (name in LEARNED) * ["maskers.0.head.weight"]
     for key in keys:
         assert (start[key] - end[key]).abs().max() > 1e-3
 
@@ -97,7 +99,7 @@ def test_metrics_are_those_of_the_whole_batch(name, runs):
     one, two = (RunDir(runs / name / n).lines() for n in ("one", "two"))
     assert len(one) == len(two)
     watched = ["encoder/loss", "health/std", "health/rankme", "health/images"]
-    watched += [] if name == "simclr" else ["masker/loss", "masker/price", "masker/size/1"]
+    watched += [] if name not in LEARNED else ["masker/loss", "masker/price", "masker/size/1"]
     for key in watched:
         values = [[row[key] for row in rows if key in row] for rows in (one, two)]
         assert len(values[0]) == 5, key
@@ -109,6 +111,7 @@ def test_rows_gradients_and_numbers_are_joined(together):
         "world": 2,
         "joined": [[0, 1], [2, 3], [4, 5], [10, 11], [12, 13], [14, 15]],
         "grad": [[3, 6], [9, 12], [15, 18]],  # asked once by rank 0, twice by rank 1
+        "own": [0, 1, 2],  # rank 0 tells
         "everyone": [["rank", 0], ["rank", 1]],
         "averaged": {"both": 1.5, "one": 7.0},
     }
