@@ -17,7 +17,7 @@ from masquerade.engine.checkpoint import Checkpoints, State, load
 from masquerade.engine.clock import Clock
 from masquerade.engine.meter import Meter
 from masquerade.engine.optimizers.base import OptimizerConfig
-from masquerade.engine.task import Carry, Progress, Task
+from masquerade.engine.task import Carry, Group, Progress, Task, Terms
 
 BatchAt = Callable[[int, Clock], Any]
 Watch = Callable[[Progress, Carry, Meter], dict[str, float | str]]
@@ -73,86 +73,128 @@ def train(
         Diverged: A loss is not finite; nothing was stepped with it on a CPU.
         Interrupted: Ctrl-C or SIGTERM came; a checkpoint of the last whole step is written.
     """
-    players = task.players()
-    missing = set(players) - set(plan.optimizers)
-    if missing:
-        raise ValueError(f"no optimizer for {', '.join(sorted(missing))}")
-    state = load(run)
-    if state:
-        task.load_state_dict(state.task)
-    optimizers = {name: plan.optimizers[name].over(groups) for name, groups in players.items()}
-    model, *wrapped = fabric.setup(task, *optimizers.values(), _reapply_compile=False)
-    steppers = dict(zip(optimizers, wrapped, strict=True))
-    if state:
-        for name, inner in optimizers.items():
-            inner.load_state_dict(state.optimizers[name])
-
-    first = state.step if state else 0
-    del state  # its weights would lie in memory a second time
+    team = Team.of(fabric, task, plan)
+    first = team.restored(load(run))
     clock = Clock(fabric.device)
     saves = Checkpoints(run, plan.checkpoint_seconds)
-    start = Progress(first, plan.steps, plan.epoch_steps)
 
     def save(step: int) -> None:
         if fabric.is_global_zero:
-            inner = {name: o.state_dict() for name, o in optimizers.items()}
-            saves.save(State(step, task.state_dict(), inner))
+            saves.save(team.state(step))
 
+    start = Progress(first, plan.steps, plan.epoch_steps)
     with Meter(run, start, fabric.is_global_zero, plan.quiet) as meter, caught() as stop:
         pace = Pace(plan, meter)
         for step in range(first, plan.steps):
-            now = Progress(step, plan.steps, plan.epoch_steps)
-            rates = {
-                n: c.move(optimizers[n], now) for n, c in plan.optimizers.items() if n in players
-            }
+            now, last = start._replace(step=step), step + 1 == plan.steps
+            rates = team.paced(now)
             carry = Carry(clock)
             clock.step(step)
-            seen = fabric.device.type == "cpu" or step % 10 == 0  # to read is to wait for a GPU
             batch = batch_at(step, clock)
+            seen = fabric.device.type == "cpu" or step % 10 == 0  # to read is to wait for a GPU
             logs: dict[str, Tensor] = {}
             clock.to("encoder")
             task.before_step(now)
             for together in task.rounds(now):
-                choose(players, together)
-                where = seed.fold("step", step)
-                layers = where.fold(*together, "rank", fabric.global_rank)
-                torch.manual_seed(layers.integer())
-                for name in together:
-                    steppers[name].zero_grad()
-                loss, terms = model(batch, together, where, now, carry)
+                loss, terms = team.forward(batch, together, seed.fold("step", step), now, carry)
                 logs |= terms
                 if seen:
-                    found = gather.averaged(terms)
-                    for name in together:
-                        if f"{name}/loss" in found:
-                            meter.check(name, found[f"{name}/loss"], rates[name], now)
-                for part in [loss] if isinstance(loss, Tensor) else loss:
-                    fabric.backward(part)
-                clock.to("encoder")
-                for name in together:
-                    steppers[name].step()
-            choose(players, tuple(players))
+                    meter.check_all(gather.averaged(terms), rates, now)
+                team.backward(loss, together, clock)
+            choose(team.players, tuple(team.players))
             task.after_step(now)
             clock.to("watching")
             values: dict[str, float | str] = watch(now, carry, meter) if watch else {}
-            if values or step % plan.log_every == 0 or step + 1 == plan.steps:
+            if values or step % plan.log_every == 0 or last:
                 values |= {f"{n}/lr": r for n, r in rates.items()}
                 meter.write(now, {**gather.averaged(logs), **values})
             clock.stop()
             pace.after(now, clock, logs)
-            alone = gather.world() == 1
-            wish = max(gather.everyone(stop.received)) if seen or alone else 0
-            if wish:
+            wish = max(gather.everyone(stop.received)) if seen or gather.world() == 1 else 0
+            if wish or last or saves.due():
                 save(step + 1)
+            if wish:
                 raise Interrupted(
                     f"stopped at step {step + 1} of {plan.steps}; the run is saved. "
                     "Repeat the command to go on",
                     wish,
                 )
-            if step + 1 == plan.steps or saves.due():
-                save(step + 1)
-        choose(players, tuple(players))
     return saves.share()
+
+
+class Team(NamedTuple):
+    """The players of a task with their optimizers, on a device.
+
+    Attributes:
+        fabric: Where they run.
+        task: What is trained.
+        model: The task as Fabric wraps it.
+        players: The parameter groups of each player.
+        configs: The settings of each player's optimizer.
+        optimizers: Each player's optimizer.
+        steppers: The same as Fabric wraps them.
+    """
+
+    fabric: Fabric
+    task: Task
+    model: Any
+    players: dict[str, list[Group]]
+    configs: dict[str, OptimizerConfig]
+    optimizers: dict[str, torch.optim.Optimizer]
+    steppers: dict[str, Any]
+
+    @classmethod
+    def of(cls, fabric: Fabric, task: Task, plan: Plan) -> "Team":
+        """The task on its device, every player with an optimizer."""
+        players = task.players()
+        missing = set(players) - set(plan.optimizers)
+        if missing:
+            raise ValueError(f"no optimizer for {', '.join(sorted(missing))}")
+        configs = {name: plan.optimizers[name] for name in players}
+        optimizers = {name: configs[name].over(groups) for name, groups in players.items()}
+        model, *wrapped = fabric.setup(task, *optimizers.values(), _reapply_compile=False)
+        steppers = dict(zip(optimizers, wrapped, strict=True))
+        return cls(fabric, task, model, players, configs, optimizers, steppers)
+
+    def restored(self, state: State | None) -> int:
+        """The step to go on with, everything as it was there; 0 without a state."""
+        if state is None:
+            return 0
+        self.task.load_state_dict(state.task)
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state.optimizers[name])
+        return state.step
+
+    def state(self, step: int) -> State:
+        """What a checkpoint keeps."""
+        inner = {name: o.state_dict() for name, o in self.optimizers.items()}
+        return State(step, self.task.state_dict(), inner)
+
+    def paced(self, now: Progress) -> dict[str, float]:
+        """Set the learning rates of a step; returns each player's own."""
+        return {name: c.move(self.optimizers[name], now) for name, c in self.configs.items()}
+
+    def forward(
+        self, batch: Any, together: tuple[str, ...], seed: Seed, now: Progress, carry: Carry
+    ) -> Terms:
+        """The loss of a round, the other players frozen."""
+        choose(self.players, together)
+        layers = seed.fold(*together, "rank", self.fabric.global_rank)
+        torch.manual_seed(layers.integer())
+        for name in together:
+            self.steppers[name].zero_grad()
+        terms: Terms = self.model(batch, together, seed, now, carry)
+        return terms
+
+    def backward(
+        self, loss: Tensor | Iterator[Tensor], together: tuple[str, ...], clock: Clock
+    ) -> None:
+        """The gradients of a round, and the steps that follow them."""
+        for part in [loss] if isinstance(loss, Tensor) else loss:
+            self.fabric.backward(part)
+        clock.to("encoder")
+        for name in together:
+            self.steppers[name].step()
 
 
 class Pace:

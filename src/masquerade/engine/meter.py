@@ -77,6 +77,14 @@ class Meter:
             "the warm-up. The last checkpoint is from before"
         )
 
+    def check_all(
+        self, terms: dict[str, float], rates: dict[str, float], progress: Progress
+    ) -> None:
+        """`check` the loss of every player that a round names one of."""
+        for player, rate in rates.items():
+            if f"{player}/loss" in terms:
+                self.check(player, terms[f"{player}/loss"], rate, progress)
+
     def __enter__(self) -> "Meter":
         self.display.__enter__()
         return self
