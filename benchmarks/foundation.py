@@ -101,10 +101,12 @@ def spread(values: list[float]) -> str:
 
 def words(demos: list[dict[str, Any]]) -> list[str]:
     """What else is to be said of a data set: masks, seeds, notes."""
+    seeds = f"Mean over {len(demos)} seeds, lowest and highest in brackets"
     told = [
-        f"Mean over {len(demos)} seeds, lowest and highest in brackets; top-1 in percent. "
-        "Probes are fitted on the training images and measured on others; test: unseen things, "
-        "seen: where there is one, training things on unseen backgrounds."
+        f"{seeds if len(demos) > 1 else 'One seed'}; top-1 in percent. Probes are fitted on the "
+        "training images and measured on others; test: unseen things, seen: where there is one, "
+        "training things on unseen backgrounds.",
+        compared(demos),
     ]
     if demos[0]["masks"]:
         hits = [d["masks"]["test/iou"] for d in demos]
@@ -115,6 +117,26 @@ def words(demos: list[dict[str, Any]]) -> list[str]:
             "a square was chosen on training images."
         )
     return told
+
+
+def compared(demos: list[dict[str, Any]]) -> str:
+    """Whether the masks, and training at all, beat what they ought to beat, linear on test."""
+    by_name: dict[str, list[float]] = {}
+    for demo in demos:
+        for row in demo["table"]["rows"]:
+            by_name.setdefault(row["name"], []).append(100 * row["linear_test"])
+    score = {name: mean(values) for name, values in by_name.items()}
+    apart = max(max(v) - min(v) for v in by_name.values()) if len(demos) > 1 else 2.0
+    masked = score["Sequential"]
+    said = []
+    for rival, how in (("SimCLR", "at equal steps"), ("SimCLR, same CPU time", "at equal time")):
+        gap = masked - score[rival]
+        word = "beat" if gap > apart else "lost to" if gap < -apart else "neither beat nor lost to"
+        said.append(f"Sequential {word} SimCLR {how} ({masked:.1f} against {score[rival]:.1f})")
+    best = max(score[name] for name in by_name if name not in ("raw pixels", "untrained encoder"))
+    if best <= score["raw pixels"]:
+        said.append(f"no encoder beat raw pixels ({best:.1f} against {score['raw pixels']:.1f})")
+    return "Linear, test: " + "; ".join(said) + f". Differences below {apart:.1f} may be chance."
 
 
 def spread_iou(values: list[float]) -> str:
