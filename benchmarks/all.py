@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("augment", "step_cost", "pretrain")
+ORDER = ("augment", "step_cost", "pretrain", "kills")
 
 
 def main() -> int:
