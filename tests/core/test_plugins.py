@@ -17,10 +17,10 @@ class Config(MaskerConfig):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / "stripes.py").write_text(textwrap.dedent(OWN).lstrip())
+    (tmp_path / "workshop").mkdir()
+    (tmp_path / "workshop" / "stripes.py").write_text(textwrap.dedent(OWN).lstrip())
     monkeypatch.chdir(tmp_path)
-    return "lab.stripes"
+    return "workshop.stripes"
 
 
 def test_a_family_is_its_folder():
@@ -37,7 +37,7 @@ def test_a_file_outside_the_package_is_found_by_its_dotted_path(own):
 
 def test_names_find_their_modules_again():
     assert plugins.short("masquerade.maskers", "masquerade.maskers.erase") == "erase"
-    assert plugins.short("masquerade.maskers", "lab.stripes") == "lab.stripes"
+    assert plugins.short("masquerade.maskers", "workshop.stripes") == "workshop.stripes"
 
 
 def test_a_misspelt_name_gets_the_nearest_one():
