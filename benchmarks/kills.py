@@ -87,13 +87,11 @@ class Kill(NamedTuple):
 
     Attributes:
         moment: In words.
-        logged: The last step in metrics.jsonl.
         saved: The step of the checkpoint that is left.
         half: Bytes of a half-written checkpoint that lie about.
     """
 
     moment: str
-    logged: int
     saved: int
     half: int
 
@@ -102,8 +100,7 @@ def killed(folder: Path, moment: str) -> Kill:
     """What is there after a kill."""
     state = checkpoint.load(RunDir(folder))
     parts = [p.stat().st_size for p in folder.glob(".checkpoint.pt.*.part")]
-    step = RunDir(folder).lines()[-1]["step"] + 1
-    return Kill(moment, step, state.step if state else 0, sum(parts))
+    return Kill(moment, state.step if state else 0, sum(parts))
 
 
 def at_random(name: str, folder: Path, seconds: float) -> Kill:
@@ -216,7 +213,7 @@ def report(found: dict[str, Found], where: dict[str, Any]) -> None:
         ),
     ]
     lines = [
-        (name, kill.moment, f"{kill.logged} of {f.steps}", kill.saved, kill.half)
+        (name, kill.moment, f"{kill.saved} of {f.steps}", kill.half)
         for name, f in found.items()
         for kill in f.kills
     ]
@@ -229,7 +226,7 @@ def report(found: dict[str, Found], where: dict[str, Any]) -> None:
         f"The small recipes at batch 256 (epochs: {epochs}), in processes of their own that get "
         "SIGKILL, each going on with the folder as the one before left it. Times are left out of "
         "the comparison, everything else in metrics.jsonl is in it.",
-        table(("run", "killed", "steps logged", "checkpoint of step", "half-written bytes"), lines),
+        table(("run", "killed", "checkpoint left, step", "half-written bytes"), lines),
         table(("run", "steps", "steps of an epoch", "seconds", "checkpoint, MB"), runs),
     ]
     figures = {
