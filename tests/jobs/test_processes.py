@@ -144,7 +144,7 @@ def long_run(tmp_path):
         env=dict(os.environ),
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300  # seconds; three imports of torch on a busy machine
     while len(RunDir(tmp_path / "run").lines()) < 4:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "the run does not move"
@@ -170,7 +170,7 @@ def step_of(folder):
 
 def gone(group):
     """Whether no process of a group is left, soon."""
-    for _ in range(200):
+    for _ in range(2000):
         if not alive(group):
             return True
         time.sleep(0.05)
@@ -180,7 +180,7 @@ def gone(group):
 def test_ctrl_c_on_a_terminal_saves_and_ends_all_processes(long_run):
     process, folder = long_run
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to every process
-    text = process.communicate(timeout=60)[1]
+    text = process.communicate(timeout=300)[1]
     assert process.returncode == 130
     assert text.strip().endswith("the run is saved. Repeat the command to go on")
     assert "Traceback" not in text
@@ -192,7 +192,7 @@ def test_ctrl_c_on_a_terminal_saves_and_ends_all_processes(long_run):
 def test_sigterm_to_the_parent_alone_saves_and_ends_all_processes(long_run):
     process, folder = long_run
     process.send_signal(signal.SIGTERM)
-    text = process.communicate(timeout=60)[1]
+    text = process.communicate(timeout=300)[1]
     assert process.returncode == 143
     assert text.strip().endswith("the run is saved. Repeat the command to go on")
     assert gone(process.pid)
@@ -217,7 +217,7 @@ def test_a_process_that_is_killed_ends_the_run_in_one_sentence(long_run):
         check=True,
     ).stdout.split()
     os.kill(int(members_[-1]), signal.SIGKILL)
-    text = process.communicate(timeout=60)[1]
+    text = process.communicate(timeout=300)[1]
     assert process.returncode == 1
     assert "process 1 terminated with signal SIGKILL" in text
     assert "Traceback" not in text
