@@ -20,6 +20,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from masquerade.core.errors import Interrupted, MasqueradeError
 from masquerade.engine.runtime import Runtime
+from masquerade.engine.signals import heard
 
 Work = Callable[..., Any]
 
@@ -115,27 +116,20 @@ def passed_on() -> Iterator[list[int]]:
     """
     asked: list[int] = []
     others = {child.pid for child in multiprocessing.active_children()}
-    old: dict[signal.Signals, Any] = {}
 
-    def wish(number: int, frame: object) -> None:
+    def wish(number: int) -> bool:
         asked.append(number)
-        signal.signal(number, old[signal.Signals(number)])
         for pid in started():
             os.kill(pid, number)
+        return True
 
     def started() -> list[int]:
         pids = [child.pid for child in multiprocessing.active_children()]
         return [pid for pid in pids if pid is not None and pid not in others]
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            old[number] = signal.signal(number, wish)
-    except ValueError:  # not in the main thread: signals belong to whoever is
-        old.clear()
-    try:
-        yield asked
+        with heard(wish):
+            yield asked
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
         for pid in started():
             os.kill(pid, signal.SIGKILL)

@@ -1,6 +1,5 @@
 """The training loop: for each round, freeze the others, forward, backward, step."""
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from masquerade.engine.checkpoint import Checkpoints, State, load
 from masquerade.engine.clock import Clock
 from masquerade.engine.meter import Meter
 from masquerade.engine.optimizers.base import OptimizerConfig
+from masquerade.engine.signals import heard
 from masquerade.engine.task import Carry, Group, Progress, Task, Terms
 
 BatchAt = Callable[[int, Clock], Any]
@@ -252,20 +252,10 @@ def caught() -> Iterator[Stop]:
     In one of several processes every signal is a wish: their parent has the last word.
     """
     stop = Stop()
-    old: dict[signal.Signals, Any] = {}
 
-    def wish(number: int, frame: object) -> None:
+    def wish(number: int) -> bool:
         stop.received = number
-        if gather.world() == 1:
-            signal.signal(number, old[signal.Signals(number)])
+        return gather.world() == 1
 
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            old[number] = signal.signal(number, wish)
-    except ValueError:  # not in the main thread: signals belong to whoever is
-        old.clear()
-    try:
+    with heard(wish):
         yield stop
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
