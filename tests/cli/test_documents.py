@@ -107,12 +107,20 @@ def test_no_link_of_a_text_leads_nowhere() -> None:
 
 def test_the_tables_of_the_readme_come_from_the_results() -> None:
     goal = {"text": "fast", "figure": "3 times", "met": False}
-    row = {"name": "SimCLR", "steps": 10, "knn_test": 0.5}
-    demo = {"table": {"columns": ["name", "steps", "knn_test"], "rows": [row]}, "masks": {}}
+    names = ("raw pixels", "untrained encoder", "SimCLR", "Sequential", "SimCLR, same CPU time")
+    rows = [
+        {"name": n, "steps": 10, "knn_test": 0.5, "linear_test": 0.4 - k / 10}
+        for k, n in enumerate(names)
+    ]
+    columns = ["name", "steps", "knn_test", "linear_test"]
+    demo = {"table": {"columns": columns, "rows": rows}, "masks": {}}
     where = {"device": "a CPU", "gpu": None, "utc": "today"}
     found = {"foundation": {"toybox": [demo, demo], "machine": where, "goals": [goal]}}
     text = readme_table.filled(README, found)
-    assert "| SimCLR | 10 | 50.0 |" in text
+    assert "| SimCLR | 10 | 50.0 | 20.0 |" in text
+    assert "Sequential lost to SimCLR at equal steps (10.0 against 20.0)" in text
+    assert "Sequential beat SimCLR at equal time (10.0 against 0.0)" in text
+    assert "no encoder beat raw pixels (20.0 against 40.0)" in text
     assert "Measured on a CPU, no GPU, today." in text
     assert "| fast | 3 times | **no** | [foundation](docs/results/foundation.md) |" in text
     assert readme_table.filled(text, found) == text
