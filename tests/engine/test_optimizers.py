@@ -46,11 +46,17 @@ def test_the_warm_up_cosine_equals_the_official_scheduler_in_every_epoch(name):
 def test_a_schedule_per_step_rises_to_the_base_rate_and_falls_to_the_end():
     schedule = Schedule(warmup=2, start=0.0, end=0.01, per="step")
     rates = [schedule.rate(1.0, Progress(s, 100, 10)) for s in range(100)]
-    assert rates[0] == 0.0
+    assert rates[0] == pytest.approx(1 / 20)
     assert max(rates) == rates[19] == 1.0
     assert rates[:20] == sorted(rates[:20])
     assert rates[20:] == sorted(rates[20:], reverse=True)
     assert rates[-1] < 0.02
+
+
+def test_a_run_that_is_all_warm_up_trains():
+    schedule = Schedule(warmup=1, start=0.0, per="step")
+    assert schedule.rate(1.0, Progress(0, 1, 1)) == 1.0
+    assert schedule.rate(1.0, Progress(0, 3, 5)) == pytest.approx(1 / 3)
 
 
 def test_biases_and_norms_are_spared_the_decay_unless_asked():

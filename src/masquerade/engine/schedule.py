@@ -18,8 +18,9 @@ class Schedule(Settings):
 
     Attributes:
         shape: `cosine` falls to `end` along half a cosine, `constant` stays after the warm-up.
-        warmup: Epochs of linear rise from `start` to the base rate, reached one unit before
-            the warm-up's end, as published.
+        warmup: Epochs of linear rise from `start` to the base rate, which the warm-up's last
+            unit has. Per epoch the first one has the rate `start`, as published; per step the
+            first one is a step above it, so that no step is wasted on a rate of 0.
         start: The rate at the beginning of the warm-up.
         end: The rate at the end.
         per: Whether the rate changes every `epoch` (as published) or every `step`.
@@ -37,6 +38,8 @@ class Schedule(Settings):
         now = progress.step // unit
         total = progress.steps / unit
         warm = min(self.warmup * progress.epoch_steps / unit, total)
+        if now < warm and self.per == "step":
+            return self.start + min(1.0, (now + 1) / warm) * (base - self.start)
         if now < warm:
             return self.start + now * (base - self.start) / max(warm - 1, 1)
         if self.shape == "constant" or total <= warm:
