@@ -67,7 +67,7 @@ class Fitted(NamedTuple):
     head: Head
     notes: tuple[str, ...]
     extras: dict[str, Head] = {}  # noqa: RUF012  (a NamedTuple's default, never changed)
-    arrays: dict[str, NDArray[Any]] = {}  # noqa: RUF012
+    arrays: dict[str, NDArray[Any]] = {}  # noqa: RUF012  (likewise)
 
 
 class Classifier(Protocol):

@@ -165,7 +165,7 @@ def create(
     if kind == "resnet":
         shrink(body, channels, padding=2 if stem == "adios" else 1)
     if kind == "strided":
-        body.get_submodule(first_conv(name)).stride = (1, 1)  # type: ignore[assignment]
+        body.get_submodule(first_conv(name)).stride = (1, 1)  # type: ignore[assignment]  # modules are typed as tensors too
     whole_patches(name, body, size)
     return body
 
@@ -216,8 +216,8 @@ def widened(conv: nn.Conv2d, channels: int, keep: bool) -> nn.Conv2d:
         channels,
         conv.out_channels,
         conv.kernel_size,  # type: ignore[arg-type]  # torch types it as a tuple of any length
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]  # likewise
+        conv.padding,  # type: ignore[arg-type]  # likewise
         bias=conv.bias is not None,
     )
     if keep:
@@ -235,7 +235,7 @@ def shrink(body: nn.Module, channels: int, padding: int) -> None:
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         body.set_submodule("conv1", conv)
     else:  # the deep stem is three 3 x 3 convolutions already
-        body.get_submodule("conv1.0").stride = (1, 1)  # type: ignore[assignment]
+        body.get_submodule("conv1.0").stride = (1, 1)  # type: ignore[assignment]  # likewise
     body.set_submodule("maxpool", nn.Identity())
 
 
