@@ -12,10 +12,15 @@ from masquerade.engine import gather
 from masquerade.jobs import pretrain
 
 
-def all_of_it(fabric: Fabric, runs: list[tuple[dict[str, Any], str]], found: str) -> None:
-    """Trains several runs, then exchanges something, then fails: one start costs seconds."""
+def several(fabric: Fabric, runs: list[tuple[dict[str, Any], str]]) -> None:
+    """Trains several runs: one start costs seconds."""
     for tree, folder in runs:
         pretrain.work(fabric, tree, folder, True)
+
+
+def all_of_it(fabric: Fabric, runs: list[tuple[dict[str, Any], str]], found: str) -> None:
+    """Trains several runs, then exchanges something, then fails."""
+    several(fabric, runs)
     values = exchange(fabric)
     if fabric.is_global_zero:
         Path(found).write_text(json.dumps(values), encoding="utf-8")

@@ -1,10 +1,9 @@
 """Two processes train to the weights of one, stop together and fail in one sentence.
 
-Where weights are compared, images have 16 pixels, batches 8 images, and SGD trains at a small rate.
-At 32 pixels and a batch of 40, one process (SimCLR, float32, the same rate) ends 6e-3 away from a
-run in float64 after five steps, two processes 4e-6: there the reference, not the second process,
-is too inexact for 1e-5. PyTorch's batch norm on the CPU, which only the single process uses, is
-the likely cause. AdamW would add to it, as it makes tiny gradients as large as the others.
+In float64 that holds with the recipes' own optimizers to ten digits. In float32 it holds to 1e-5
+for SimCLR and erase with LARS at the published rates. Two players, and AdamW, which makes tiny
+gradients as large as the others, blow rounding up beyond that within five steps: one process in
+float32 is then as far from itself in float64 as from two.
 """
 
 import json
@@ -17,34 +16,41 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import torch
 from tests.jobs import lives, members
 from tests.jobs.small import PLAIN
 
 from masquerade.core.errors import Diverged
 from masquerade.core.rundir import RunDir
+from masquerade.data.sources import toybox
 from masquerade.engine import checkpoint
 from masquerade.engine.launch import launched
-from masquerade.engine.optimizers import sgd
+from masquerade.engine.optimizers import lars, sgd
 from masquerade.engine.runtime import Runtime
-from masquerade.engine.schedule import Schedule
 from masquerade.jobs import pretrain
 from masquerade.jobs.settings import Optimizers
 from masquerade.maskers import erase, sequential
 
-VARIANTS = ["simclr", "erase", "shared", "reversal"]
 LEARNED = ("shared", "reversal")
-ONE = Runtime(accelerator="cpu", threads=1, precision="float32")
-TWO = ONE.replace(devices=2)
-FLAT = sgd.Config(lr=0.002, schedule=Schedule(warmup=0, shape="constant"))
-MASKS = sequential.Config(masks=2, width=8, norm="gn", arch="free")
+FLOAT32 = ("simclr float32", "erase float32")
+VARIANTS = ["simclr", "erase", *LEARNED, *FLOAT32]
+PAPER = Optimizers(
+    encoder=lars.Config(lr=0.11, decay=1e-4),
+    masker=lars.Config(lr=0.014515, decay=1e-4),
+    probe=sgd.Config(lr=0.1),
+)
+MASKS = sequential.Config(masks=2, width=8, norm="gn")
 
 
-def five_steps(name, runtime):
-    maskers = {"simclr": (), "erase": (erase.Config(grid=4, masks=2),)}.get(name, (MASKS,))
+def five_steps(name, devices):
+    maskers = {"simclr": (), "erase": (erase.Config(grid=4, masks=2),)}.get(
+        name.split()[0], (MASKS,)
+    )
     changes = {"maskers": maskers} | ({"step": name} if name in LEARNED else {})
-    optimizers = Optimizers(encoder=FLAT, masker=FLAT.replace(lr=0.01), probe=FLAT)
-    return PLAIN.replace(epochs=1, size=16, optimizers=optimizers, runtime=runtime, **changes)
+    changes |= {"optimizers": PAPER} if name in FLOAT32 else {}
+    precision = "float32" if name in FLOAT32 else "float64"
+    runtime = Runtime(accelerator="cpu", threads=1, precision=precision, devices=devices)
+    data = toybox.Config(per_class=16, pixels=32)
+    return PLAIN.replace(data=data, batch=32, epochs=1, runtime=runtime, **changes)
 
 
 class Together(NamedTuple):
@@ -58,16 +64,19 @@ class Together(NamedTuple):
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
-    todo = []
+    todo: dict[str, list[Any]] = {"float64": [], "float32": []}
     for name in VARIANTS:
-        pretrain.run(five_steps(name, ONE), place / name / "one", quiet=True)
-        config, folder = five_steps(name, TWO), RunDir(place / name / "two")
+        pretrain.run(five_steps(name, 1), place / name / "one", quiet=True)
+        config, folder = five_steps(name, 2), RunDir(place / name / "two")
         folder.start(config.tree())
         pretrain.settled(config.runtime, folder)
-        todo.append((config.tree(), str(folder.path)))
+        todo[config.runtime.precision].append((config.tree(), str(folder.path)))
     found = place / "found.json"
+    double = five_steps("simclr", 2).runtime.resolved()
+    single = double.replace(precision="float32")
+    launched(double, members.several, todo["float64"], two_players=True)
     with pytest.raises(Diverged) as raised:
-        launched(TWO.resolved(), members.all_of_it, todo, str(found), two_players=True)
+        launched(single, members.all_of_it, todo["float32"], str(found), two_players=False)
     return Together(place, json.loads(found.read_text()), raised.value)
 
 
@@ -77,21 +86,27 @@ def runs(together):
     return together.runs
 
 
+def largest(one, two):
+    """The largest difference, relative where the values are larger than 1."""
+    return float(((one - two).abs() / one.abs().clamp(min=1)).max())
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_two_processes_train_to_the_weights_of_one(name, runs):
     one, two = lives.weights(runs / name / "one"), lives.weights(runs / name / "two")
     assert one.keys() == two.keys()
-    for key in one:
-        torch.testing.assert_close(two[key], one[key], rtol=1e-5, atol=1e-5, msg=key)
+    near = 1e-5 if name in FLOAT32 else 1e-9
+    off = {key: largest(one[key], two[key]) for key in one}
+    assert max(off.values()) < near, off
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_five_steps_move_weights_far_more_than_that(name, runs):
-    config = five_steps(name, ONE)
+    config = five_steps(name, 1)
     start, end = config.task(config.images()).state_dict(), lives.weights(runs / name / "two")
     keys = ["objective.projector.0.weight"] + (name in LEARNED) * ["maskers.0.head.weight"]
     for key in keys:
-        assert (start[key] - end[key]).abs().max() > 1e-3
+        assert (start[key] - end[key]).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -16,6 +16,8 @@ from pydantic import Field
 from masquerade.core.config import Settings
 from masquerade.core.cores import cores
 
+FABRIC: dict[str, Any] = {"bf16": "bf16-mixed", "float32": "32-true", "float64": "64-true"}
+
 
 class Runtime(Settings):
     """Settings of the machine.
@@ -24,14 +26,15 @@ class Runtime(Settings):
         accelerator: `auto` takes a GPU where there is one.
         devices: Processes, each with a device of its own (on a CPU: a share of the cores).
         precision: `bf16` runs convolutions and products in bfloat16 while weights, losses and
-            penalties stay in float32; `auto` chooses it where the hardware has it.
+            penalties stay in float32; `auto` chooses it where the hardware has it. `float64` is
+            for comparisons that rounding must not blur; it takes several times as long.
         threads: Compute threads of one process, 0 = the cores this process may use, shared
             among the processes. Stored with a run: other counts may round differently.
     """
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1)
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    precision: Literal["auto", "float32", "bf16", "float64"] = "auto"
     threads: int = Field(0, ge=0)
 
     def resolved(self) -> "Runtime":
@@ -73,7 +76,7 @@ class Runtime(Settings):
             accelerator=self.accelerator,
             devices=self.devices,
             strategy=strategy,
-            precision="bf16-mixed" if self.precision == "bf16" else "32-true",
+            precision=FABRIC[self.precision],
         )
 
     def autocast(self) -> torch.autocast:

@@ -171,8 +171,7 @@ class Pretrain(OnImages):
         torch.manual_seed(Seed(self.seed).fold("init", "maskers").integer())
         maskers = [m.build(self.size, images.channels) for m in self.maskers]
         classes = len(images.classes) if self.probe and images.labels is not None else 0
-        task = Siamese(objective, maskers, self.step, self.combine, classes)
-        return synchronised(task) if self.runtime.devices > 1 else task
+        return synchronised(Siamese(objective, maskers, self.step, self.combine, classes))
 
     def augmenter(self, images: ImageSet) -> Augmenter:
         """How views are drawn and standardised."""

@@ -82,9 +82,9 @@ def proposed(
     """All masks of all maskers for standardised images, in evaluation mode."""
     masks = []
     for masker in maskers:
-        place = next((p.device for p in masker.parameters()), images.device)
+        like = next(masker.parameters(), images)
         with evaluating(masker):
-            masks.append(masker.propose(images.to(place), seed).float())
+            masks.append(masker.propose(images.to(like), seed).float())
     return torch.cat(masks, 1)
 
 

@@ -27,8 +27,9 @@ class Erase(Masker):
         b, _, h, w = images.shape
         n, grid = self.config.masks, self.config.grid
         cells = grid * grid
-        drawn = gather.own(torch.rand(b * gather.world(), n, cells, generator=seed.generator()))
-        rank = drawn.argsort(2).argsort(2)
+        everyone = (b * gather.world(), n, cells)
+        drawn = torch.rand(everyone, dtype=torch.float32, generator=seed.generator())
+        rank = gather.own(drawn).argsort(2).argsort(2)
         hidden = (rank < round(self.config.ratio * cells)).float().to(images.device)
         return F.interpolate(hidden.view(b, n, grid, grid), (h, w), mode="nearest")
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masquerade.core.seed import Seed
+from masquerade.core.types import precise
 from masquerade.engine.task import Progress
 from masquerade.maskers.base import Masker, MaskerConfig
 from masquerade.networks.unet import UNet
@@ -40,7 +41,7 @@ class Sequential(Masker):
 
     def _from_head(self, images: Tensor) -> Tensor:
         """One pass; logit k = a 1x1 convolution of features and of masks 1..k-1."""
-        logits = self.head(self.unet(images)).float()
+        logits = precise(self.head(self.unet(images)))
         masks: list[Tensor] = []
         for k, logit in enumerate(logits.unbind(1)):
             for j, earlier in enumerate(masks):
@@ -50,14 +51,14 @@ class Sequential(Masker):
 
     def _again(self, images: Tensor) -> Tensor:
         """One pass per mask; the network sees what is hidden already."""
-        kept = torch.ones_like(images[:, :1], dtype=torch.float32)
+        kept = torch.ones_like(precise(images[:, :1]))
         masks: list[Tensor] = []
         for _ in range(self.config.masks):
             if self.config.feedback == "input":
                 seen = torch.cat([images, (1 - kept).to(images)], 1)
             else:
                 seen = images * kept.to(images)
-            mask = self.head(self.unet(seen)).float().sigmoid()
+            mask = precise(self.head(self.unet(seen))).sigmoid()
             kept = kept * (1 - self._fed(mask))
             masks.append(mask)
         return torch.cat(masks, 1)

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from masquerade.core.types import precise
 from masquerade.engine import gather
 from masquerade.engine.task import Group
 from masquerade.networks.backbone import Backbone
@@ -99,7 +100,7 @@ def ntxent(
 
 def normalised(x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
     """Unit rows, in float32 or better."""
-    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=1)
+    return F.normalize(precise(x), dim=1)
 
 
 class Config(ObjectiveConfig):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masquerade.core.seed import Seed
-from masquerade.core.types import Views
+from masquerade.core.types import Views, precise
 from masquerade.engine import gather
 from masquerade.engine.task import Carry, Group, Progress, Task, Terms
 from masquerade.maskers.base import Masker, Occluded
@@ -239,7 +239,7 @@ class Siamese(Task):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         assert self.probe is not None and labels is not None
         targets = labels.repeat(len(features))
-        logits = self.probe(torch.cat(features)).float()
+        logits = precise(self.probe(torch.cat(features)))
         known = (targets >= 0).sum().clamp(min=1)  # summed, not picked: picking waits for a GPU
         loss = F.cross_entropy(logits, targets, ignore_index=-1, reduction="sum") / known
         right = (logits.argmax(1) == targets).sum() / known
