@@ -21,8 +21,9 @@ def built(name):
     return config.build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
 
 
-def embeddings(size=6):
-    drawn = torch.randn(2, size, 5, generator=Seed(1).generator())
+def embeddings(name, size=6):
+    length = built(name).config.projector.length(8)
+    drawn = torch.randn(2, size, length, generator=Seed(1).generator())
     return drawn[0].requires_grad_(), drawn[1].requires_grad_()
 
 
@@ -37,27 +38,29 @@ def test_settings_survive_json(name):
 
 
 @every_objective
-@pytest.mark.parametrize("copies", [0, 1, 2, 5])
-def test_the_weights_of_a_plan_add_up_and_every_copy_is_in_it(name, copies):
-    plan = built(name).plan(copies)
-    assert sum(pair.weight for pair in plan) == pytest.approx(max(copies, 1))
-    seen = {b.copy for pair in plan for b in (pair.query, pair.key)} - {None}
-    assert seen == set(range(copies))
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_plan_masks_what_it_is_asked_to_and_weighs_it_as_the_clean_one(name, masked):
+    objective = built(name)
+    plan = objective.plan(masked)
+    copies = {b.copy for pair in plan for b in (pair.query, pair.key)} - {None}
+    assert copies == ({0} if masked else set())
     assert all(b.view in (0, 1) for pair in plan for b in (pair.query, pair.key))
+    clean = sum(pair.weight for pair in objective.plan(masked=False))
+    assert sum(pair.weight for pair in plan) == pytest.approx(clean)
 
 
 @every_objective
 def test_images_become_embeddings_of_one_length(name):
     objective, images = built(name), torch.randn(4, 3, 32, 32, generator=Seed(2).generator())
-    query = objective.query(objective.query_features(images))
-    key = objective.key(objective.key_features(images))
+    query = objective.predict(objective.query(objective.query_features(images)))
+    key = objective.key(objective.key_features(images, Seed(4)))
     assert query.shape == key.shape
     assert len(query) == 4
 
 
 @every_objective
 def test_there_is_one_finite_loss_for_each_query_and_a_gradient_to_it(name):
-    query, key = embeddings()
+    query, key = embeddings(name)
     losses = built(name).compare(query, key, *own())
     assert losses.shape == (6,)
     assert losses.dtype == torch.float32
@@ -69,7 +72,7 @@ def test_there_is_one_finite_loss_for_each_query_and_a_gradient_to_it(name):
 
 @every_objective
 def test_permuting_the_batch_permutes_the_losses(name):
-    objective, (query, key) = built(name), embeddings()
+    objective, (query, key) = built(name), embeddings(name)
     order = torch.randperm(6, generator=Seed(3).generator())
     losses = objective.compare(query, key, *own())
     torch.testing.assert_close(objective.compare(query[order], key[order], *own()), losses[order])
@@ -77,7 +80,7 @@ def test_permuting_the_batch_permutes_the_losses(name):
 
 @every_objective
 def test_two_positives_count_by_their_shares(name):
-    objective, (query, key) = built(name), embeddings()
+    objective, (query, key) = built(name), embeddings(name)
     first, second = torch.arange(6), torch.arange(6).roll(1)
     one = torch.ones(6, 1)
     both = objective.compare(
@@ -93,3 +96,18 @@ def test_every_trained_parameter_is_in_one_group(name):
     grouped = [p for group in objective.groups() for p in group.params]
     assert len({id(p) for p in grouped}) == len(grouped)
     assert {id(p) for p in objective.backbone.parameters()} <= {id(p) for p in grouped}
+    trained = {id(p) for p in objective.parameters() if p.requires_grad}
+    assert {id(p) for p in grouped} == trained
+
+
+@every_objective
+def test_queries_give_the_encoder_a_gradient_and_keys_only_where_it_says_so(name):
+    objective = built(name)
+    images = torch.randn(2, 4, 3, 32, 32, generator=Seed(2).generator()).requires_grad_()
+    key = objective.key(objective.key_features(images[1], Seed(4)))
+    query = objective.predict(objective.query(objective.query_features(images[0])))
+    held = key if objective.key_gradient else key.detach()
+    objective.compare(query, held, *own(4)).mean().backward()
+    assert images.grad[0].abs().sum() > 0
+    assert (images.grad[1].abs().sum() > 0) == objective.key_gradient
+    assert not (objective.follows and key.requires_grad)

@@ -24,7 +24,8 @@ from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import synchronised
 from masquerade.objectives import simclr
 from masquerade.objectives.base import ObjectiveConfig
-from masquerade.pretext.siamese import Combine, Siamese, Step
+from masquerade.pretext.game import Game, Step
+from masquerade.pretext.siamese import Combine, Siamese
 
 J = TypeVar("J", bound="OnImages")
 
@@ -99,6 +100,7 @@ class Pretrain(OnImages):
         optimizers: One for each player.
         step: How encoder and masker alternate, where something is learned that masks.
         combine: Whether the loss is the mean or the sum over masked copies.
+        game: When what is learned that masks is trained, and how strong its wish is.
         probe: Whether a linear probe is trained along on labels, where there are any. It reads
             detached features: the encoder never sees a label.
         epochs: Passes over the images.
@@ -122,6 +124,7 @@ class Pretrain(OnImages):
     optimizers: Optimizers = Optimizers()
     step: Step = "reversal"
     combine: Combine = "mean"
+    game: Game = Game()
     probe: bool = True
     epochs: int = Field(100, ge=1)
     batch: int = Field(256, ge=2)
@@ -137,6 +140,7 @@ class Pretrain(OnImages):
             raise ValueError(
                 f"batch={self.batch} cannot be shared equally by {self.runtime.devices} devices"
             )
+        self.objective.check(self.batch)
         return self
 
     def images(self) -> ImageSet:
@@ -171,7 +175,9 @@ class Pretrain(OnImages):
         torch.manual_seed(Seed(self.seed).fold("init", "maskers").integer())
         maskers = [m.build(self.size, images.channels) for m in self.maskers]
         classes = len(images.classes) if self.probe and images.labels is not None else 0
-        return synchronised(Siamese(objective, maskers, self.step, self.combine, classes))
+        return synchronised(
+            Siamese(objective, maskers, self.step, self.combine, classes, self.game)
+        )
 
     def augmenter(self, images: ImageSet) -> Augmenter:
         """How views are drawn and standardised."""

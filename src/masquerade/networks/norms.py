@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm as AnyBatchNorm
 
 M = TypeVar("M", bound=nn.Module)
+S = TypeVar("S", bound="SyncBatchNorm")
 CACHED = 2**16  # numbers; a quarter of a megabyte of float32
 
 
@@ -90,6 +91,10 @@ class SyncBatchNorm(AnyBatchNorm):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        self._average(mean, variance * (count / (count - 1).clamp_min(1)))
+
+    @torch.no_grad()
+    def _average(self, mean: Tensor, unbiased: Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
         rate = 0.0 if self.momentum is None else self.momentum
@@ -97,9 +102,41 @@ class SyncBatchNorm(AnyBatchNorm):
             self.num_batches_tracked.add_(1)
             if self.momentum is None:  # a plain average over all batches
                 rate = 1 / float(self.num_batches_tracked)
-        unbiased = variance * (count / (count - 1).clamp_min(1))
         self.running_mean.lerp_(mean.to(self.running_mean), rate)
         self.running_var.lerp_(unbiased.to(self.running_var), rate)
+
+
+class SplitBatchNorm(SyncBatchNorm):
+    """Batch normalisation in groups: sample i belongs to group `i % groups`.
+
+    Each group is normalised by its own statistics, as many GPUs would do; what is remembered is
+    the mean of the groups' means and of their unbiased variances (Un-Mix's code for MoCo).
+    """
+
+    groups: int = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalised batch; it must be a multiple of the groups."""
+        self._check_input_dim(input)
+        if self.groups == 1 or (not self.training and self.running_mean is not None):
+            return super().forward(input)
+        size, channels, *rest = input.shape
+        if size % self.groups:
+            raise ValueError(
+                f"a batch of {size} images in one process cannot be split into {self.groups} "
+                "groups; choose a batch that is a multiple"
+            )
+        apart = input.reshape(size // self.groups, self.groups * channels, *rest)
+        weight = None if self.weight is None else self.weight.repeat(self.groups)
+        bias = None if self.bias is None else self.bias.repeat(self.groups)
+        out, mean, variance, count = Normalise.apply(apart, weight, bias, self.eps)
+        if self.track_running_stats:
+            unbiased = variance * (count / (count - 1).clamp_min(1))
+            self._average(*(v.view(self.groups, channels).mean(0) for v in (mean, unbiased)))
+        out = out.reshape(input.shape)
+        for then in (self.drop, self.act):
+            out = out if then is None else then(out)
+        return cast(Tensor, out)
 
 
 def processes() -> int:
@@ -214,15 +251,26 @@ def synchronised(module: M) -> M:
     if isinstance(module, AnyBatchNorm) and not isinstance(
         module, nn.SyncBatchNorm | SyncBatchNorm
     ):
-        return cast(M, replaced(module))
+        return cast(M, replaced(module, SyncBatchNorm))
     for name, child in module.named_children():
         setattr(module, name, synchronised(child))
     return module
 
 
-def replaced(norm: AnyBatchNorm) -> SyncBatchNorm:
-    """One batch norm made synchronised; timm's also carry a dropout and an activation."""
-    sync = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
+def split(module: M, groups: int) -> M:
+    """The module with every batch norm replaced by `SplitBatchNorm`, as in `synchronised`."""
+    if isinstance(module, AnyBatchNorm):
+        apart = replaced(module, SplitBatchNorm)
+        apart.groups = groups
+        return cast(M, apart)
+    for name, child in module.named_children():
+        setattr(module, name, split(child, groups))
+    return module
+
+
+def replaced(norm: AnyBatchNorm, kind: type[S]) -> S:
+    """One batch norm made another kind; timm's also carry a dropout and an activation."""
+    sync = kind(norm.num_features, norm.eps, norm.momentum)
     sync.affine, sync.track_running_stats = norm.affine, norm.track_running_stats
     sync.train(norm.training)
     for name in ("weight", "bias"):

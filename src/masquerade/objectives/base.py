@@ -1,12 +1,15 @@
 """Objectives: which branches meet, and how they are compared."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from masquerade.core.config import Plug
+from masquerade.core.seed import Seed
+from masquerade.core.types import precise
 from masquerade.engine.task import Group, Progress
 from masquerade.networks.backbone import Backbone
 
@@ -31,37 +34,62 @@ class Pair(NamedTuple):
     weight: float = 1.0
 
 
+Masked = Literal["query", "key", "both"]
+
+
+def between(pairs: list[Pair], masked: Masked) -> list[Pair]:
+    """Those of the pairs whose query, key, or either is masked."""
+    if masked == "both":
+        return pairs
+    return [p for p in pairs if (p.query if masked == "query" else p.key).copy is not None]
+
+
 class Objective(nn.Module, ABC):
     """Encodes branches and compares them.
 
+    A query is `predict(query(query_features(images)))`, a key `key(key_features(images, seed))`.
+
     Attributes:
         backbone: The encoder that a run exports.
+        follows: Whether keys come from a copy that follows the network. Otherwise a branch is
+            encoded once, for both.
+        key_gradient: Whether gradients flow through keys, too.
+        joint: Whether `query` sees both branches of a pair in one batch, so that its batch norm
+            does; for objectives whose keys take a gradient.
     """
 
     backbone: Backbone
+    follows: ClassVar[bool] = False
+    key_gradient: ClassVar[bool] = False
+    joint: bool = False
 
     @abstractmethod
-    def plan(self, copies: int) -> list[Pair]:
-        """The pairs to compare: of `copies` masked copies, or the clean pairs when it is 0.
+    def plan(self, masked: bool) -> list[Pair]:
+        """The pairs to compare: clean ones, or those of one masked copy of each masked view.
 
-        The weights of the masked pairs add up to `copies`, those of the clean pairs to 1.
+        `copy=0` stands for the masked copy; a pair without it is in the loss once per copy.
+        What reaches a masker is read off: masked queries, and masked keys if `key_gradient`.
         """
 
     @abstractmethod
     def query_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """Backbone features of query branches."""
 
-    @abstractmethod
-    def key_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
+    def key_features(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B F"]:
         """Backbone features of key branches; momentum objectives use their copy."""
+        return self.query_features(images)
 
     @abstractmethod
     def query(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
-        """Heads on a query's features."""
+        """The projector on a query's features."""
 
-    @abstractmethod
     def key(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
-        """Heads on a key's features."""
+        """The projector on a key's features."""
+        return self.query(features)
+
+    def predict(self, embedding: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        """What a query says of its key."""
+        return embedding
 
     @abstractmethod
     def compare(
@@ -87,6 +115,10 @@ class Objective(nn.Module, ABC):
     def groups(self) -> list[Group]:
         """The trained parameters, backbone included."""
 
+    def remember(self, keys: list[Float[Tensor, "B D"]]) -> None:
+        """Gets the clean keys of a step, in the order of their views, from the encoder's round."""
+        return
+
     def before_step(self, progress: Progress) -> None:
         """Runs before the first round of a step."""
         return
@@ -105,3 +137,20 @@ class ObjectiveConfig(Plug):
     @abstractmethod
     def build(self, backbone: Backbone) -> Objective:
         """The objective over a backbone."""
+
+    def check(self, batch: int) -> None:
+        """Raises ValueError if it cannot work with batches of this size."""
+        return
+
+
+def cosine(
+    query: Float[Tensor, "B D"], key: Float[Tensor, "G D"], positive: Int[Tensor, "B M"]
+) -> Float[Tensor, "B M"]:
+    """The cosine of each query and each of its positives, in float32 or better."""
+    own, other = normalised(query), normalised(key)
+    return (own[:, None] * other[positive]).sum(2)
+
+
+def normalised(x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+    """Unit rows, in float32 or better."""
+    return F.normalize(precise(x), dim=1)

@@ -9,42 +9,36 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from masquerade.core.types import precise
 from masquerade.engine import gather
 from masquerade.engine.task import Group
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.heads import ProjectorConfig
-from masquerade.objectives.base import Branch, Objective, ObjectiveConfig, Pair
+from masquerade.objectives.base import Branch, Objective, ObjectiveConfig, Pair, normalised
 
 
 class SimCLR(Objective):
     """One backbone and one projector for both branches; gradients flow through both."""
+
+    key_gradient = True
 
     def __init__(self, config: "Config", backbone: Backbone) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone
         self.projector: nn.Module = config.projector.build(backbone.dim)
+        self.joint = config.joint
 
-    def plan(self, copies: int) -> list[Pair]:
-        clean = Branch(view=0)
-        if copies == 0:
-            return [Pair(Branch(view=1), clean)]
-        return [Pair(Branch(view=1, copy=k), clean) for k in range(copies)]
+    def plan(self, masked: bool) -> list[Pair]:
+        return [Pair(Branch(view=1, copy=0 if masked else None), Branch(view=0))]
 
     def query_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         features: Tensor = self.backbone(images)
         return features
 
-    key_features = query_features
-
     def query(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
         embedding: Tensor = self.projector(features)
         return embedding
-
-    key = query
 
     def compare(
         self,
@@ -98,21 +92,19 @@ def ntxent(
         return (spread_a[:, None] + gather.gathered(spread_b)[positive]) / 2 - attraction
 
 
-def normalised(x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
-    """Unit rows, in float32 or better."""
-    return F.normalize(precise(x), dim=1)
-
-
 class Config(ObjectiveConfig):
     """Settings of SimCLR.
 
     Attributes:
         temperature: Divides the cosine similarities; 0.2 in every released ADIOS script.
         projector: The head between features and embeddings.
+        joint: Whether the projector's batch norm sees both branches of a pair at once, as in
+            the W-MSE code base; it matters only for projectors with batch norm.
     """
 
     temperature: float = Field(0.2, gt=0)
     projector: ProjectorConfig = ProjectorConfig()
+    joint: bool = False
 
     def build(self, backbone: Backbone) -> SimCLR:
         return SimCLR(self, backbone)

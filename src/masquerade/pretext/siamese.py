@@ -1,15 +1,17 @@
 """Siamese learning: any objective, any list of maskers, and who plays in which round.
 
-Each distinct branch of the objective's plan is encoded once per round and the pairs are summed.
-`step` says how encoder and masker alternate (papers/adversarial_masking.md, sections 4 and 14):
-`shared` gives the published gradients with the clean view encoded once per round and the mask
-network run once per step; `reversal` gives both gradients in one backward pass, the masker's
-reversed at the mask, so that it sees the encoder before, not after, this step's update.
+`step` says how encoder and masker alternate (papers/adversarial_masking.md, sections 4 and 14).
+`official` does what the published code does: every mask's loss encodes everything anew, in the
+masker's round too, and the mask network runs in both rounds. `shared` gives the same gradients
+with each branch encoded once per round, the mask network run once per step, and nothing encoded
+in the masker's round that no mask can change. `reversal` gives both gradients in one backward
+pass, the masker's reversed at the mask, so that it sees the encoder before, not after, this
+step's update.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -24,9 +26,39 @@ from masquerade.maskers.base import Masker, Occluded
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import statistics
 from masquerade.objectives.base import Branch, Objective, Pair
+from masquerade.pretext.branches import Branches, copy_of, for_copy, reaches
+from masquerade.pretext.game import Game, Step, reversed_gradient, weighed
 
-Step = Literal["shared", "reversal"]
 Combine = Literal["mean", "sum"]
+ALTERNATING = Game()
+Place = tuple[int, int]  # which masker, which view
+
+
+class Shown(NamedTuple):
+    """What the encoder is shown in a round.
+
+    Attributes:
+        copies: The masked copies of each masked view, of all maskers in order.
+        sizes: How many of them each masker made of one view.
+        learned: Of each copy: whether an adversary made it.
+    """
+
+    copies: dict[int, list[Occluded]]
+    sizes: list[int]
+    learned: list[bool]
+
+    @property
+    def total(self) -> int:
+        """Copies of one view."""
+        return sum(self.sizes)
+
+
+class Weighted(NamedTuple):
+    """A pair of the plan of one masked copy (None: of the clean plan), and what it counts."""
+
+    pair: Pair
+    copy: int | None
+    weight: float
 
 
 class Siamese(Task):
@@ -38,7 +70,18 @@ class Siamese(Task):
         step: How encoder and masker alternate.
         combine: Whether the loss is the mean or the sum over masked copies.
         classes: Of an online linear probe on the clean features, which costs no pass; 0 = none.
+        game: When the adversary plays, and how strong its wish is.
+
+    Raises:
+        ValueError: No pair of the objective's plan gives the adversary a gradient.
+
+    Attributes:
+        gain: A running mean of what masks cost, |loss with masks - loss without|.
+        gains: How many values are in it.
     """
+
+    gain: Tensor
+    gains: Tensor
 
     def __init__(
         self,
@@ -47,15 +90,21 @@ class Siamese(Task):
         step: Step = "reversal",
         combine: Combine = "mean",
         classes: int = 0,
+        game: Game = ALTERNATING,
     ) -> None:
         super().__init__()
         self.objective = objective
         self.maskers = nn.ModuleList(maskers)
         self.step = step
         self.combine = combine
+        self.game = game
         self.probe = nn.Linear(objective.backbone.dim, classes) if classes else None
         self.adversary = any(True for _ in self.maskers.parameters())
         self.clean = not maskers or any(m.wants_clean for m in maskers)
+        if self.adversary:
+            self.register_buffer("gain", torch.ones(()))
+            self.register_buffer("gains", torch.zeros((), dtype=torch.int64))
+            refuse_without_gradient(objective)
 
     def encoder(self) -> Backbone:
         return self.objective.backbone
@@ -70,7 +119,7 @@ class Siamese(Task):
 
     def rounds(self, progress: Progress) -> tuple[tuple[str, ...], ...]:
         first = ("encoder", "probe") if self.probe else ("encoder",)
-        if not self.adversary:
+        if not self._plays(progress):
             return (first,)
         if self.step == "reversal":
             return ((*first, "masker"),)
@@ -81,26 +130,33 @@ class Siamese(Task):
 
     def after_step(self, progress: Progress) -> None:
         self.objective.after_step(progress)
-        for masker in self.masker_list():
-            masker.after_step(progress)
+        if self._plays(progress):
+            for masker in self.masker_list():
+                masker.after_step(progress)
 
     def forward(
         self, batch: Views, players: tuple[str, ...], seed: Seed, progress: Progress, carry: Carry
     ) -> Terms:
-        attacks = "masker" in players
-        alone = attacks and "encoder" not in players
-        hidden = self._hidden(batch.views, seed, carry)
-        with statistics(self.objective, update=False) if alone else nullcontext():
-            copies = self._copies(batch.views, hidden, attacks, alone, seed)
-            count = sum(len(found) for found in copies.values()) // max(len(copies), 1)
-            loss = self._compare(batch.views, copies, count, frozen=alone, carry=carry)
+        attacks, alone = "masker" in players, "encoder" not in players
+        learns = self._plays(progress) and (attacks or self.step != "official")
+        hidden = self._hidden(batch.views, seed, learns, carry)
+        if "probe" in players and self.step == "official" and self.adversary:
+            self._encode_for_the_probe(batch.views, carry)
+        where = seed.fold("round", "masker" if alone else "encoder")
+        strength = 1 / max(float(self.gain), 1e-3) if self.game.normalise_gain else 1.0
+        with statistics(self.objective, update=not alone or self.step == "official"):
+            shown = self._shown(batch.views, hidden, attacks, alone, where, strength)
+            loss, each = self._compare(batch.views, shown, alone, where, carry)
         logs = {"encoder/loss": loss.detach()}
-        total = -loss if alone else loss
+        total = -strength * loss if alone else loss
         if attacks:
-            price = self._price(hidden, batch.views, progress) * self._scale(count)
+            price = self._price(hidden, batch.views, shown, progress)
             total = total + price
-            logs |= {"masker/loss": (price - loss).detach(), "masker/price": price.detach()}
+            gained = (price - strength * loss).detach()
+            logs |= {"masker/loss": gained, "masker/price": price.detach()}
             logs |= described(next(iter(carry.values["learned"].values())))
+        if self.adversary and not alone and weighed(progress.step):
+            logs |= self._weigh(each, carry.values["branches"])
         if "probe" in players and self.probe:
             probe, logs_of_probe = self._probe(carry.values["clean"], batch.labels)
             total = total + probe
@@ -113,22 +169,21 @@ class Siamese(Task):
         """The maskers, in order."""
         return [m for m in self.maskers if isinstance(m, Masker)]
 
-    def _scale(self, copies: int) -> int:
-        return copies if self.combine == "sum" else 1
+    def _plays(self, progress: Progress) -> bool:
+        return self.adversary and self.game.plays(progress)
 
     def _hidden(
-        self, views: tuple[Tensor, ...], seed: Seed, carry: Carry
-    ) -> dict[tuple[int, int], Float[Tensor, "B N H W"]]:
-        """The masks of each (masker, view); the mask network runs once per step."""
-        if "hidden" in carry.values:
-            found: dict[tuple[int, int], Tensor] = carry.values["hidden"]
+        self, views: tuple[Tensor, ...], seed: Seed, learns: bool, carry: Carry
+    ) -> dict[Place, Float[Tensor, "B N H W"]]:
+        """The masks of each masker and view; made once per step, by `official` once per round."""
+        if "hidden" in carry.values and self.step != "official":
+            found: dict[Place, Tensor] = carry.values["hidden"]
             return found
-        masked = sorted(
-            {b.view for p in self.objective.plan(1) for b in p[:2] if b.copy is not None}
-        )
-        hidden: dict[tuple[int, int], Tensor] = {}
+        pairs = self.objective.plan(masked=True)
+        masked = sorted({b.view for p in pairs for b in p[:2] if b.copy is not None})
+        hidden: dict[Place, Tensor] = {}
         carry.clock.to("masker")
-        with trainable(self.maskers):
+        with trainable(self.maskers) if learns else torch.no_grad():
             for place, masker in enumerate(self.masker_list()):
                 for view in masked:
                     where = seed.fold("masker", place, "view", view)
@@ -140,67 +195,107 @@ class Siamese(Task):
         carry.values |= {"hidden": hidden, "learned": learned}
         return hidden
 
-    def _copies(
+    def _shown(
         self,
         views: tuple[Tensor, ...],
-        hidden: dict[tuple[int, int], Tensor],
+        hidden: dict[Place, Tensor],
         attacks: bool,
         alone: bool,
         seed: Seed,
-    ) -> dict[int, list[Occluded]]:
+        strength: float,
+    ) -> Shown:
         """The masked copies of each masked view, with gradients as this round wants them."""
         copies: dict[int, list[Occluded]] = {}
+        sizes = [0] * len(self.maskers)
+        learned: list[bool] = []
+        first = min((view for _, view in hidden), default=0)
         for (place, view), masks in hidden.items():
+            by_adversary = any(True for _ in self.maskers[place].parameters())
             if not attacks:
                 masks = masks.detach()
             elif not alone:
-                masks = reversed_gradient(masks)
-            masker = self.masker_list()[place]
-            where = seed.fold("masker", place, "occlude", view)
-            copies.setdefault(view, []).extend(masker.occlude(views[view], masks, where))
-        return copies
+                masks = reversed_gradient(masks, strength)
+            made = self.masker_list()[place].occlude(
+                views[view], masks, seed.fold("masker", place, "occlude")
+            )
+            copies.setdefault(view, []).extend(made)
+            if view == first:
+                sizes[place] = len(made)
+                learned += [by_adversary] * len(made)
+        return Shown(copies, sizes, learned)
+
+    def _groups(self, shown: Shown, alone: bool) -> list[list[Weighted]]:
+        """The pairs to compare; those of one group share what they encode.
+
+        The masker's round leaves out what no adversary's mask can change.
+        """
+        plan = self.objective.plan(masked=True) if shown.total else []
+        clean = self.objective.plan(masked=False) if self.clean else []
+        official = self.step == "official" and self.adversary
+        if alone and not official:
+            plan, clean = [p for p in plan if reaches(p, self.objective)], []
+        share = 1 / max(shown.total, 1) if self.combine == "mean" else 1.0
+        groups = [[Weighted(p, None, p.weight) for p in clean]]
+        for k in range(shown.total):
+            if alone and not official and not shown.learned[k]:
+                continue
+            pairs = [Weighted(p, k, share * p.weight) for p in for_copy(plan, k)]
+            groups = [*groups, pairs] if official else [groups[0] + pairs]
+        return [g for g in groups if g]
 
     def _compare(
         self,
         views: tuple[Tensor, ...],
-        copies: dict[int, list[Occluded]],
-        count: int,
-        frozen: bool,
+        shown: Shown,
+        alone: bool,
+        seed: Seed,
         carry: Carry,
-    ) -> Float[Tensor, ""]:
-        """The loss over all pairs of the plan, each distinct branch encoded once."""
-        masked = self.objective.plan(count) if count else []
-        pairs = masked + (self.objective.plan(0) if self.clean and not frozen else [])
-        queries: dict[Branch, Tensor] = {}
-        keys: dict[Branch, Tensor] = {}
-        features: dict[Branch, Tensor] = {}
-        for pair in pairs:
-            for branch, heads in ((pair.key, keys), (pair.query, queries)):
-                if branch in heads:
-                    continue
-                query = heads is queries
-                clean = branch.copy is None
-                image = (
-                    views[branch.view] if clean else copies[branch.view][branch.copy or 0].images
-                )
-                with torch.no_grad() if frozen and clean else nullcontext():
-                    encode = self.objective.query_features if query else self.objective.key_features
-                    features[branch] = f = encode(image)
-                    heads[branch] = self.objective.query(f) if query else self.objective.key(f)
-        if not frozen:
-            clean_features = [f.detach() for b, f in features.items() if b.copy is None]
-            first = pairs[0]
-            carry.values["clean"] = clean_features
-            carry.values["embeddings"] = (
-                keys[first.key].detach().float(),
-                queries[first.query].detach().float(),
-            )
+    ) -> tuple[Float[Tensor, ""], dict[int, Tensor]]:
+        """The loss over all pairs, and of each masked copy the sum of its own, detached."""
         total = torch.zeros((), device=views[0].device)
-        for pair in pairs:
-            shared = count if pair in masked and self.combine == "mean" else 1
-            each = self._pair_loss(pair, queries[pair.query], keys[pair.key], copies)
-            total = total + pair.weight / shared * each
-        return total
+        each: dict[int, Tensor] = {}
+        for number, group in enumerate(self._groups(shown, alone)):
+            pairs = [w.pair for w in group]
+            keys = {} if self.step == "official" else carry.values.setdefault("keys", {})
+            branches = Branches(self.objective, views, shown.copies, pairs, alone, seed, keys)
+            met: dict[tuple[Branch, Branch], Tensor] = {}
+            for pair, k, weight in group:
+                if pair[:2] not in met:
+                    query, key = branches.pair(pair)
+                    met[pair[:2]] = self._pair_loss(pair, query, key, shown.copies)
+                    carry.values.setdefault("embeddings", (key.detach(), query.detach()))
+                total = total + weight * met[pair[:2]]
+                if k is not None:
+                    each[k] = each.get(k, 0) + pair.weight * met[pair[:2]].detach()
+            if not alone and number == 0:
+                carry.values["branches"] = branches
+                carry.values.setdefault("clean", branches.clean())
+                if self.objective.follows:
+                    self.objective.remember(branches.keys_to_remember(pairs))
+        return total, each
+
+    def _encode_for_the_probe(self, views: tuple[Tensor, ...], carry: Carry) -> None:
+        """As the official code does: every clean view once more, by the copy that follows, too."""
+        with torch.no_grad():
+            carry.values["clean"] = [self.objective.query_features(view) for view in views]
+            if self.objective.follows:
+                for number, view in enumerate(views):
+                    where = Seed(0).fold("probe", number)
+                    self.objective.key(self.objective.key_features(view, where))
+
+    @torch.no_grad()
+    def _weigh(self, each: dict[int, Tensor], branches: Branches) -> dict[str, Tensor]:
+        """What each masked copy costs more than the clean pair; moves the running mean of it."""
+        clean = torch.zeros((), device=self.gain.device)
+        with statistics(self.objective, update=False):
+            for pair in self.objective.plan(masked=False):
+                clean = clean + pair.weight * self._pair_loss(pair, *branches.pair(pair), {})
+        costs = {k: loss - clean for k, loss in each.items()}
+        seen = gather.averaged({"gain": torch.stack(list(costs.values())).abs().mean()})["gain"]
+        self.gains += 1
+        self.gain.lerp_(torch.full_like(self.gain, seen), 1 / min(int(self.gains), 10))
+        logs = {f"masker/loss/{k}": loss for k, loss in each.items()}
+        return logs | {f"masker/gain/{k}": cost for k, cost in costs.items()}
 
     def _pair_loss(
         self, pair: Pair, query: Tensor, key: Tensor, copies: dict[int, list[Occluded]]
@@ -209,8 +304,8 @@ class Siamese(Task):
         size = len(query)
         own = torch.arange(size, device=query.device) + gather.rank() * size
         one = torch.ones(size, device=query.device)
-        branch = pair.query if pair.query.copy is not None else pair.key
-        if branch.copy is None:
+        branch = copy_of(pair)
+        if branch is None or branch.copy is None:
             return self.objective.compare(query, key, own[:, None], one[:, None]).mean()
         copy = copies[branch.view][branch.copy]
         positive, share = own[:, None], one[:, None]
@@ -221,17 +316,20 @@ class Siamese(Task):
 
     def _price(
         self,
-        hidden: dict[tuple[int, int], Tensor],
+        hidden: dict[Place, Tensor],
         views: tuple[Tensor, ...],
+        shown: Shown,
         progress: Progress,
     ) -> Float[Tensor, ""]:
-        """What all maskers pay, in float32."""
+        """What all maskers pay, in float32, each in proportion to its part of the loss."""
         total = torch.zeros((), device=views[0].device)
         with torch.autocast(views[0].device.type, enabled=False):
             for place, masker in enumerate(self.masker_list()):
                 seen = [view for at, view in hidden if at == place]
                 masks = [hidden[place, view] for view in seen]
-                total = total + masker.price(masks, [views[v] for v in seen], progress)
+                part = shown.sizes[place] / shown.total
+                scale = masks[0].shape[1] if self.combine == "sum" else part
+                total = total + scale * masker.price(masks, [views[v] for v in seen], progress)
         return total
 
     def _probe(
@@ -269,16 +367,12 @@ def trainable(module: nn.Module) -> Iterator[None]:
             p.requires_grad_(old)
 
 
-class _Reverse(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return -grad
-
-
-def reversed_gradient(x: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """The same values; what flows back through them changes its sign."""
-    return _Reverse.apply(x)  # type: ignore[no-any-return]  # upstream
+def refuse_without_gradient(objective: Objective) -> None:
+    """Raises ValueError where the loss does not depend on the masks in a way that trains them."""
+    if not any(reaches(pair, objective) for pair in objective.plan(masked=True)):
+        raise ValueError(
+            f"a learned masker gets no gradient from {type(objective).__name__} as it is set: "
+            "masked copies are only keys there, and keys are held still. Let masked copies be "
+            "queries (objective.masked=query, or objective.terms with masked_query), or choose a "
+            "masker that is not learned"
+        )

@@ -1,0 +1,98 @@
+"""SimSiam: predict the other view's embedding, which is held still; no negatives, no copy.
+
+Chen and He, "Exploring Simple Siamese Representation Learning", 2020.
+https://arxiv.org/abs/2011.10566. With masks as ADIOS does it, both views are masked, each by its
+own masks, and the loss is the mean over the chosen terms (papers/adversarial_masking.md, section
+2.3): the more of them do not reach the masks, the weaker the adversary.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from masquerade.engine import gather
+from masquerade.engine.task import Group
+from masquerade.networks.backbone import Backbone
+from masquerade.networks.heads import PredictorConfig, ProjectorConfig
+from masquerade.objectives.base import Branch, Objective, ObjectiveConfig, Pair, cosine
+
+Term = Literal["masked_query", "masked_key", "clean", "masked_both"]
+
+
+class SimSiam(Objective):
+    """One backbone, a projector and a predictor; gradients flow through the predicting side."""
+
+    def __init__(self, config: "Config", backbone: Backbone) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.projector: nn.Module = config.projector.build(backbone.dim)
+        self.predictor = config.predictor.build(config.projector.length(backbone.dim))
+
+    def plan(self, masked: bool) -> list[Pair]:
+        terms: Sequence[Term] = self.config.terms if masked else ("clean",)
+        pairs: list[Pair] = []
+        for term in terms:
+            query = 0 if term in ("masked_query", "masked_both") else None
+            key = 0 if term in ("masked_key", "masked_both") else None
+            for one, other in ((0, 1), (1, 0)):
+                pairs.append(Pair(Branch(one, query), Branch(other, key), 0.5 / len(terms)))
+        return pairs
+
+    def query_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
+        features: Tensor = self.backbone(images)
+        return features
+
+    def query(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
+        embedding: Tensor = self.projector(features)
+        return embedding
+
+    def predict(self, embedding: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        predicted: Tensor = self.predictor(embedding)
+        return predicted
+
+    def compare(
+        self,
+        query: Float[Tensor, "B D"],
+        key: Float[Tensor, "B D"],
+        positive: Int[Tensor, "B M"],
+        weight: Float[Tensor, "B M"],
+    ) -> Float[Tensor, " B"]:
+        return -(weight * cosine(query, gather.gathered(key), positive)).sum(1)
+
+    def groups(self) -> list[Group]:
+        still = not self.config.predictor_scheduled
+        return [
+            Group("backbone", list(self.backbone.parameters())),
+            Group("projector", list(self.projector.parameters())),
+            Group("predictor", list(self.predictor.parameters()), scheduled=not still),
+        ]
+
+
+class Config(ObjectiveConfig):
+    """Settings of SimSiam.
+
+    Attributes:
+        projector: The head between features and embeddings; its defaults are ADIOS's.
+        predictor: The head between embeddings and predictions.
+        predictor_scheduled: Whether the predictor's learning rate follows the schedule; in the
+            papers it stays.
+        terms: What is compared where views are masked: a masked view predicts the clean other
+            one (`masked_query`, always on in ADIOS), a clean view predicts the masked other one
+            (`masked_key`, ADIOS's use_symmetry_mask), clean predicts clean (`clean`,
+            use_no_mask), masked predicts masked (`masked_both`, use_both_mask). A learned masker
+            needs the first or the last.
+    """
+
+    projector: ProjectorConfig = ProjectorConfig(
+        hidden=2048, out=2048, layers=3, norm="batch", last="plain"
+    )
+    predictor: PredictorConfig = PredictorConfig(hidden=512, bias=False)
+    predictor_scheduled: bool = False
+    terms: tuple[Term, ...] = Field(("masked_query",), min_length=1)
+
+    def build(self, backbone: Backbone) -> SimSiam:
+        return SimSiam(self, backbone)
