@@ -7,7 +7,7 @@ from torch import Tensor
 
 from masquerade.core.seed import Seed
 from masquerade.data.images import ImageSet
-from masquerade.evaluate import maskquality
+from masquerade.evaluate import maskquality, segments
 from masquerade.evaluate.maskquality import Hard
 
 
@@ -129,3 +129,27 @@ def test_what_is_chosen_on_training_images_is_measured_on_others() -> None:
     objects = torch.from_numpy(test.targets["mask"] == 1)
     each = [float((middle & t).sum()) / float((middle | t).sum()) for t in objects]
     assert report.metrics["test/square"] == pytest.approx(sum(each) / 20)
+
+
+def test_all_masks_together_are_measured_as_a_segmentation() -> None:
+    train, test = exact(30), exact(20, name="others")
+
+    def perfect(images: Tensor) -> Tensor:
+        """The object bright, the clutter not told from the ground."""
+        bright = (images[:, 0] > 0).float()
+        return torch.stack([1 - bright, bright], dim=1)
+
+    report = maskquality.measure(perfect, train, {"test": test}, size=16, mean=(0.4,), std=(0.2,))
+    labels = torch.from_numpy(test.targets["mask"].astype(np.int64))
+    scores = segments.scores((labels == 1).long(), labels)
+    for name, value in scores.means().items():
+        assert report.metrics[f"test/{name}"] == pytest.approx(value)
+    side = round(report.side * 16)
+    middle = maskquality.centred_square(16, side).long().expand_as(labels)
+    plain = segments.scores(middle, labels).means()
+    assert report.metrics["test/square_ari"] == pytest.approx(plain["ari"])
+    published = maskquality.measure(
+        perfect, train, {"test": test}, size=16, mean=(0.4,), std=(0.2,), compat="adios"
+    )
+    assert published.metrics["test/ari"] != report.metrics["test/ari"]
+    assert "test/ari_fg" not in published.metrics  # one object is left

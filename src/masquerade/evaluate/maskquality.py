@@ -1,7 +1,9 @@
 """Mask quality: do learned masks find the objects? IoU against exact masks, and a fair baseline.
 
-Whatever is chosen (which of the N masks, at which threshold a soft mask counts as hidden, how
-large the centred square is) is chosen on training images and measured on others.
+Beside the one mask that fits the objects best, all masks together as a segmentation: ARI and
+covering, see `segments`. Whatever is chosen (which of the N masks, at which threshold a soft mask
+counts as hidden, how large the centred square is) is chosen on training images and measured on
+others.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,12 +11,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from masquerade.data.augment.plain import plain
 from masquerade.data.images import ImageSet
+from masquerade.evaluate import segments
 
 Hard = float | Literal["argmax"]
 
@@ -44,11 +48,15 @@ class Quality(NamedTuple):
         iou: Mean IoU of the chosen mask over images with an object.
         square: The same of the centred square.
         each: IoU of each image; nan where it shows no object.
+        together: All masks as a segmentation: means of `segments.Scores`.
+        square_together: The same of the centred square and what is around it.
     """
 
     iou: float
     square: float
     each: NDArray[np.float64]
+    together: dict[str, float]
+    square_together: dict[str, float]
 
 
 class Report(NamedTuple):
@@ -66,10 +74,16 @@ class Report(NamedTuple):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """`train/iou`, and `NAME/iou` and `NAME/square` for each test set."""
+        """`train/iou`, and for each test set `NAME/iou`, `NAME/ari`, `NAME/msc`, `NAME/ssc`.
+
+        `NAME/ari_fg` where images show several objects; `NAME/square` is the IoU of the centred
+        square, `NAME/square_ari` its ARI, and so on.
+        """
         numbers = {"train/iou": self.choice.iou}
         for name, quality in self.tests.items():
             numbers |= {f"{name}/iou": quality.iou, f"{name}/square": quality.square}
+            numbers |= {f"{name}/{n}": v for n, v in quality.together.items()}
+            numbers |= {f"{name}/square_{n}": v for n, v in quality.square_together.items()}
         return numbers
 
 
@@ -82,6 +96,7 @@ def measure(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     images: int = 2000,
+    compat: Literal["none", "adios"] = "none",
 ) -> Report:
     """Choose mask, threshold and square on `train`, measure them on each of `tests`.
 
@@ -93,6 +108,7 @@ def measure(
         mean: Per-channel mean of images in [0, 1].
         std: Per-channel standard deviation.
         images: At most so many evenly spaced images of each set are looked at.
+        compat: How things become labels, see `segments.labelled`.
 
     Raises:
         ValueError: A set has no exact masks, or `train` shows no object.
@@ -100,22 +116,44 @@ def measure(
 
     def looked(source: ImageSet) -> tuple[Tensor, Tensor]:
         picked = np.unique(np.linspace(0, len(source) - 1, min(images, len(source))).astype(int))
-        masks, truth = [], []
+        masks, labels = [], []
         for rows in torch.split(torch.from_numpy(picked), 256):
             pixels = plain(source.read(rows), source.extents(rows), size, mean, std)
             masks.append(propose(pixels).detach().float().cpu())
-            truth.append(objects(source, rows.numpy(), size))
-        return torch.cat(masks), torch.cat(truth)
+            labels.append(things(source, rows.numpy(), size))
+        most = max(one.shape[1] for one in labels)
+        padded = [F.pad(one, (0, 0, 0, 0, 0, most - one.shape[1])) for one in labels]
+        return torch.cat(masks), torch.cat(padded)
 
-    masks, truth = looked(train)
+    masks, exact = looked(train)
+    truth = exact[:, 0]
     choice, side = choose(masks, truth), best_square(truth)
+    middle = centred_square(size, side)
     found = {}
     for name, source in tests.items():
-        masks, truth = looked(source)
+        masks, exact = looked(source)
+        truth = exact[:, 0]
         each = iou(harden(masks, choice.hard)[:, choice.slot], truth)
-        square = iou(centred_square(size, side).expand_as(truth), truth)
-        found[name] = Quality(float(each.nanmean()), float(square.nanmean()), each.numpy())
+        square = iou(middle.expand_as(truth), truth)
+        labels = segments.labelled(exact, compat)
+        cut = segments.segments(masks, 0.5 if choice.hard == "argmax" else choice.hard)
+        found[name] = Quality(
+            float(each.nanmean()),
+            float(square.nanmean()),
+            each.numpy(),
+            together(cut, labels),
+            together(middle.long().expand_as(labels), labels),
+        )
     return Report(choice, side / size, found)
+
+
+def together(found: Int[Tensor, "B H W"], truth: Int[Tensor, "B H W"]) -> dict[str, float]:
+    """Means of the segmentation scores over all images, some at a time to spare memory."""
+    parts = [
+        segments.scores(f, t)
+        for f, t in zip(torch.split(found, 256), torch.split(truth, 256), strict=True)
+    ]
+    return segments.Scores(*(torch.cat(values) for values in zip(*parts, strict=True))).means()
 
 
 def iou(found: Bool[Tensor, "*B H W"], truth: Bool[Tensor, "*B H W"]) -> Float[Tensor, "*B"]:
@@ -192,15 +230,25 @@ def centred_square(size: int, side: int) -> Bool[Tensor, "H W"]:
 
 
 def objects(images: ImageSet, rows: NDArray[np.int64], size: int) -> Bool[Tensor, "B S S"]:
-    """Exact object masks, brought to the frame in which `plain` shows the images.
+    """Exact object masks: the first of `things`."""
+    return things(images, rows, size)[:, 0]
 
-    A pixel belongs to the object if at least half of what it covers does.
+
+def things(images: ImageSet, rows: NDArray[np.int64], size: int) -> Bool[Tensor, "B K S S"]:
+    """Exact masks of each thing, brought to the frame in which `plain` shows the images.
+
+    A pixel belongs to a thing if at least half of what it covers does. The first is the object, 1
+    in the stored masks; further ones, such as clutter, are 2 and up. 0 is the background.
 
     Raises:
         ValueError: The set has no exact masks.
     """
     if "mask" not in images.targets:
         raise ValueError(f"{images.name} has no exact masks to compare with; toybox has")
-    truth = np.asarray(images.targets["mask"][rows] == 1, np.uint8) * 255
-    pixels = torch.from_numpy(truth)[:, None]
-    return plain(pixels, images.extents(rows), size, (0.0,), (1.0,))[:, 0] >= 0.5
+    stored = np.asarray(images.targets["mask"][rows])
+    extents = images.extents(rows)
+    found = []
+    for label in range(1, max(int(stored.max(initial=1)), 1) + 1):
+        pixels = torch.from_numpy(np.asarray(stored == label, np.uint8) * 255)[:, None]
+        found.append(plain(pixels, extents, size, (0.0,), (1.0,))[:, 0] >= 0.5)
+    return torch.stack(found, 1)

@@ -32,7 +32,8 @@ def maskers(folder: RunDir) -> list[Masker]:
 def run(folder: RunDir, evaluation: Evaluate) -> dict[str, Any]:
     """Which mask finds the objects, how well, beside a centred square; written to eval/masks.json.
 
-    Mask, threshold and square are chosen on the training images.
+    Mask, threshold and square are chosen on the training images. All masks together are measured
+    as a segmentation (`NAME/ari` and others, see `maskquality.Report.metrics`).
 
     Raises:
         ValueError: The images have no exact masks, or the run no maskers.
