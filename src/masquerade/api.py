@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from masquerade.core.config import Settings
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import WrongPath
 from masquerade.core.rundir import RunDir
+from masquerade.export.masker import load_masker as load_masker
 from masquerade.jobs import evaluate as evaluating
-from masquerade.jobs import finished
+from masquerade.jobs import finished, hide
 from masquerade.jobs import masks as mask_quality
 from masquerade.jobs import predict as predicting
 from masquerade.jobs import pretrain as training
+from masquerade.jobs.hide import Masks
 from masquerade.jobs.predict import Prediction
 from masquerade.jobs.settings import Pretrain, fitting
 from masquerade.networks.backbone import Backbone
@@ -81,6 +83,31 @@ class Run:
         """Label images with the head that `evaluate` kept."""
         return predicting.run(self.folder, str(images), head, split, training.silent)
 
+    def masks(
+        self,
+        images: str | Path,
+        out: str | Path = "",
+        masker: int | None = None,
+        hard: bool = True,
+        split: str = "",
+        say: Say = training.silent,
+    ) -> Masks:
+        """Write what the learned masker hides in images: `run.masks("photos").folder`.
+
+        Args:
+            images: A file, a folder, a list, an array or a source.
+            out: The folder to write; `masks/NAME` in the run's folder unless one is named.
+            masker: Its place in the run's settings, from 0; the first that has learned.
+            hard: Whether label maps are written beside the soft masks.
+            split: The part of a source.
+            say: Takes lines for the user.
+
+        Raises:
+            ValueError: The run has no learned masker, or the images do not fit it.
+            MissingData: The images are not there.
+        """
+        return hide.run(self.folder, str(images), str(out), masker, hard, split, say)
+
     @property
     def report(self) -> Path:
         """The run as one HTML page, written anew."""
@@ -140,13 +167,19 @@ def existing(path: str | Path) -> RunDir:
         return run
     if run.has("demo.json"):
         runs = sorted(str(p.parent) for p in run.path.glob("*/config.json"))
-        raise MissingData(f"{path} is a demo of several runs; name one: {', '.join(runs)}")
+        raise WrongPath(f"{path} is a demo of several runs; name one: {', '.join(runs)}")
     if run.path.is_dir():
-        raise MissingData(f"{path} is no run: the folder holds no config.json")
-    there = sorted(str(p.parent) for p in run.path.parent.glob("*/config.json"))
-    hint = f" There are: {', '.join(there[:8])}" if there else ""
-    kind = "is a file, not the folder of a run." if run.path.exists() else "does not exist."
-    raise MissingData(f"{path} {kind}{hint}")
+        raise WrongPath(f"{path} is no run: the folder holds no config.json{nearby(run.path)}")
+    if run.path.exists():
+        raise WrongPath(f"{path} is a file, not the folder of a run{nearby(run.path)}")
+    raise WrongPath(f"{path} does not exist (looked from {Path.cwd()}){nearby(run.path)}")
+
+
+def nearby(path: Path) -> str:
+    """The runs beside a wrong path, or in it, as the end of a sentence."""
+    places = [*path.glob("*/config.json"), *path.parent.glob("*/config.json")]
+    there = sorted(str(place.parent) for place in places)
+    return f". There are: {', '.join(there[:8])}" if there else ""
 
 
 def measured(folder: RunDir, names: Sequence[str], changes: Sequence[str], say: Say) -> Measured:

@@ -5,13 +5,25 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
+from typer.core import TyperGroup
 
 from masquerade import __version__
 
 P = ParamSpec("P")
+
+
+class Exports(TyperGroup):
+    """The sub-verbs of `export`; one that is not there is answered with those that are."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None:
+            known = ", ".join(self.list_commands(ctx))
+            ctx.fail(f"nothing can be exported as {args[0]!r}. There are: {known}")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="masquerade",
@@ -21,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-export_app = typer.Typer(no_args_is_help=True)
+export_app = typer.Typer(cls=Exports, no_args_is_help=True)
 app.add_typer(export_app, name="export")
 
 Words = Annotated[
@@ -38,7 +50,7 @@ def told(verb: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(verb)
     def inner(*args: P.args, **kwargs: P.kwargs) -> None:
-        from masquerade.core.errors import Interrupted, MasqueradeError
+        from masquerade.core.errors import Interrupted, MasqueradeError, WrongPath
 
         try:
             verb(*args, **kwargs)
@@ -46,6 +58,8 @@ def told(verb: Callable[P, None]) -> Callable[P, None]:
             ended(128 + stop.signal, str(stop), stop, failed=False)
         except KeyboardInterrupt as stop:
             ended(130, "stopped", stop, failed=False)
+        except WrongPath as error:
+            ended(2, str(error), error)
         except MasqueradeError as error:
             ended(1, str(error), error)
         except ValueError as error:
@@ -87,10 +101,10 @@ def pretrain(words: Words = None, json: Json = False) -> None:
 
     masquerade pretrain sequential data=photos size=96 epochs=50 out=runs/photos
 
-    NAME is a recipe (masquerade list recipes), sequential if none is named; or the folder of a
-    run that was cut, which goes on with it. out= is the run's folder, data= a folder, a list, a
-    NumPy file or a source (masquerade list sources), scale=small|paper|smoke the size of the
-    recipe, devices= the number of processes, and dry_run=true says what the run would cost
+    NAME is a recipe (masquerade list recipes), sequential if only settings are given; or the
+    folder of a run that was cut, which goes on with it. out= is the run's folder, data= a folder,
+    a list, a NumPy file or a source (masquerade list sources), scale=small|paper|smoke the size of
+    the recipe, devices= the number of processes, and dry_run=true says what the run would cost
     instead of running it. Every other key is a setting; a wrong one is told with the right ones.
     """
     from masquerade.cli import verbs
@@ -109,7 +123,8 @@ def evaluate(words: Words = None, json: Json = False) -> None:
 
     NAME is the run's folder, then the protocols: knn, linear, embedding (a map that needs no
     labels), masks (against exact object masks); all that make sense if none is named. data= takes
-    other images than the run's own, baselines=false leaves out the untrained encoder and pixels.
+    other images than the run's own, baselines=false leaves out the untrained encoder and pixels,
+    bn=recalibrate re-estimates batch-norm statistics on whole images first.
     """
     from masquerade.cli import verbs
 
@@ -131,6 +146,43 @@ def predict(words: Words = None, json: Json = False) -> None:
     from masquerade.cli import verbs
 
     verbs.predict(words or [], json)
+
+
+@app.command()
+@told
+def masks(words: Words = None, json: Json = False) -> None:
+    """Write what a learned masker hides in images.
+
+    masquerade masks runs/photos new/cat.jpg
+
+    masquerade masks runs/photos new out=masks
+
+    NAMES are the run's folder, then an image file, a folder, a list or a source. The folder
+    (RUN/masks/NAME unless out= names one) gets, named like the images and as large as they are,
+    mask_1, mask_2 ... (grey, white is hidden), labels (the number of the mask that has each
+    pixel; left out with hard=false) and overlay (to be looked at); masks.json lists them and
+    says how they came about. masker= chooses among several, split= a part of the source.
+    """
+    from masquerade.cli import verbs
+
+    verbs.masks(words or [], json)
+
+
+@app.command()
+@told
+def table(words: Words = None, json: Json = False) -> None:
+    """Run a paper's table, its numbers beside ours.
+
+    masquerade table adversarial_masking.linear [scale=small] [seeds=3] [only=ADIOS]
+
+    NAME is one of masquerade list tables. Every cell is trained and measured with as many seeds
+    as asked for, in runs/tables/NAME unless out= names another folder; a table that was cut goes
+    on. only= takes the rows or columns that hold a word, dry_run=true says what the table would
+    cost. Every other key changes a setting of all runs.
+    """
+    from masquerade.cli import tabling
+
+    tabling.run(words or [], json)
 
 
 @app.command()
@@ -168,9 +220,9 @@ def doctor(words: Words = None, json: Json = False) -> None:
 @app.command(name="list")
 @told
 def list_(words: Words = None, json: Json = False) -> None:
-    """What there is: recipes, sources, maskers, and more.
+    """What there is: recipes, tables, sources, maskers, and more.
 
-    masquerade list [recipes|sources|maskers|objectives|optimizers|protocols]
+    masquerade list [recipes|tables|sources|maskers|objectives|optimizers|protocols]
 
     masquerade list settings [RECIPE]
 
@@ -217,7 +269,7 @@ def demo(words: Words = None, json: Json = False) -> None:
 
 @export_app.callback()
 def export() -> None:
-    """Take an encoder away: export timm."""
+    """Take an encoder or a masker away."""
 
 
 @export_app.command(name="timm")
@@ -233,6 +285,21 @@ def export_timm(words: Words = None, json: Json = False) -> None:
     from masquerade.cli import verbs
 
     verbs.export_timm(words or [], json)
+
+
+@export_app.command(name="masker")
+@told
+def export_masker(words: Words = None, json: Json = False) -> None:
+    """Write a learned masker for use without its run.
+
+    masquerade export masker runs/photos [out=FOLDER]
+
+    The folder (RUN/masker unless out= names one) gets masker.safetensors and masker.json;
+    masquerade.load_masker reads them in Python. masker= chooses among several.
+    """
+    from masquerade.cli import verbs
+
+    verbs.export_masker(words or [], json)
 
 
 def version(wanted: bool) -> bool:

@@ -23,16 +23,22 @@ def show_all(results: dict[str, dict[str, Any]]) -> None:
         n for n, r in results.items() if not r.get("rows") and not r.get("labelled", True)
     ]
     if unmeasured:
-        data = results[unmeasured[0]]["data"]
-        names = " and ".join(unmeasured)
-        show.result(
-            f"{data} has no labels, which {names} would need; the map (embedding) needs none"
-        )
+        show.result(without_labels(results, unmeasured))
     for name, result in results.items():
         if name == "masks":
             show_masks(result)
         elif name not in unmeasured:
             show_protocol(name, result)
+
+
+def without_labels(results: dict[str, dict[str, Any]], names: list[str]) -> str:
+    """Why some protocols gave no numbers."""
+    data = results[names[0]]["data"]
+    would = "need" if len(names) > 1 else "needs"
+    return (
+        f"{data} has no labels, and {' and '.join(names)} {would} them. The map (embedding) does "
+        "without; data=LABELLED_FOLDER measures on other images"
+    )
 
 
 def show_protocol(name: str, result: dict[str, Any]) -> None:

@@ -1,14 +1,15 @@
 """What each verb does: read the words, call one job, say what came out and what comes next."""
 
+import json
 from pathlib import Path
 
 from masquerade import api, showcase
-from masquerade.cli import scores, show
+from masquerade.cli import listing, scores, show
 from masquerade.cli.words import Words, most, sorted_out
 from masquerade.core.config import Settings
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import MissingData, WrongPath
 from masquerade.core.rundir import RunDir
-from masquerade.jobs import dryrun, finished
+from masquerade.jobs import dryrun, finished, hide, maskfolder
 from masquerade.jobs import predict as predicting
 from masquerade.jobs import pretrain as training
 from masquerade.jobs.evaluate import Evaluate
@@ -18,6 +19,8 @@ from masquerade.recipes.base import recipes
 
 def pretrain(words: list[str], as_json: bool) -> None:
     """Train, go on with a run, or say what training would cost."""
+    if not words:
+        raise ValueError(unnamed())
     told = sorted_out(words, ("out", "scale", "dry_run", "devices"), Pretrain.model_fields)
     most(told.targets, 1, "masquerade pretrain RECIPE-OR-RUN key=value ...")
     only_cost = told.flag("dry_run")
@@ -53,7 +56,7 @@ def chosen(told: Words) -> tuple[Pretrain, str]:
         return config, told.reserved.get("out", name)
     if Path(name).exists() and name.rpartition(".")[2] not in shorts():
         data = f"masquerade pretrain sequential data={name}"
-        raise MissingData(f"{name} is neither a recipe nor a run. To train on it: {data}")
+        raise WrongPath(f"{name} is neither a recipe nor a run. To train on it: {data}")
     out = told.reserved.get("out", f"runs/{name.rpartition('.')[2]}")
     if out == "":
         raise ValueError("out= must name a folder")
@@ -65,10 +68,25 @@ def shorts() -> set[str]:
     return {name.rpartition(".")[2] for name in recipes()}
 
 
+def unnamed() -> str:
+    """What to say where nothing is said about what to train."""
+    lines = [f"  {plugin.name:32} {plugin.summary}" for plugin in listing.recipes()]
+    return "\n".join(
+        [
+            "name a recipe, or the folder of a run that was cut:",
+            *lines,
+            "For example: masquerade pretrain sequential data=photos size=64 out=runs/photos",
+        ]
+    )
+
+
 def evaluate(words: list[str], as_json: bool) -> None:
     """Measure an encoder and print what came out."""
     run, names, told = of_run(words, (), Evaluate)
     results = api.measured(run, names, told.settings, show.say)
+    unlabelled = [n for n in names if n in results and not results[n].get("labelled", True)]
+    if names and set(unlabelled) == set(results):
+        raise MissingData(scores.without_labels(results, unlabelled))
     if as_json:
         show.as_json(results)
         return
@@ -92,6 +110,34 @@ def predict(words: list[str], as_json: bool) -> None:
         show.as_json([row._asdict() for row in rows])
     else:
         show.lines(predicting.Prediction._fields, rows)
+
+
+def masks(words: list[str], as_json: bool) -> None:
+    """Write what a learned masker hides in images."""
+    run, images, told = of_run(words, ("out", "masker", "hard", "split"))
+    usage = "masquerade masks RUN IMAGES"
+    if not images:
+        raise ValueError(f"name the images too: {usage}")
+    most(images, 1, usage)
+    given = told.reserved
+    found = hide.run(
+        run,
+        images[0],
+        given.get("out", ""),
+        told.whole("masker", 0) if "masker" in given else None,
+        told.flag("hard", usual=True),
+        given.get("split", ""),
+        show.say,
+    )
+    if as_json:
+        show.as_json(json.loads((found.folder / maskfolder.LIST).read_text("utf-8")))
+        return
+    kinds = "share each pixel" if found.exclusive else "may overlap"
+    count = len(found.images[0].masks)
+    each = "one mask each" if count == 1 else f"{count} masks each, which {kinds}"
+    images = "1 image" if len(found.images) == 1 else f"{len(found.images):,} images"
+    show.say(f"{images}, {each}; {found.folder / maskfolder.LIST} lists them")
+    show.result(found.folder)
 
 
 def report(words: list[str], as_json: bool) -> None:
@@ -145,12 +191,24 @@ def export_timm(words: list[str], as_json: bool) -> None:
     show.say(f"{place / 'README.md'} says how to load it")
 
 
+def export_masker(words: list[str], as_json: bool) -> None:
+    """Write a learned masker for use without the run."""
+    from masquerade.export import masker
+
+    run, rest, told = of_run(words, ("out", "masker"))
+    most(rest, 0, "masquerade export masker RUN out=FOLDER")
+    out = told.reserved.get("out", str(run.path / "masker"))
+    which = told.whole("masker", 0) if "masker" in told.reserved else None
+    written(masker.export(run, Path(out), which), "folder", as_json)
+    show.say(f'in Python: masker = masquerade.load_masker("{out}"); masks = masker(images)')
+
+
 def of_run(
     words: list[str], reserved: tuple[str, ...], settings: type[Settings] | None = None
 ) -> tuple[RunDir, list[str], Words]:
     """The run that is named first, the other names, and all words."""
     fields = settings.model_fields if settings else ()
-    protocols = ("knn", "linear", "embedding", "protocols") if settings else ()
+    protocols = ("knn", "linear", "embedding", "protocols", "bn") if settings else ()
     told = sorted_out(words, reserved, (*fields, *protocols))
     if not told.targets:
         raise ValueError("name the folder of a run, as in runs/sequential")

@@ -22,9 +22,9 @@ class Words(NamedTuple):
     reserved: dict[str, str]
     settings: list[str]
 
-    def flag(self, key: str) -> bool:
-        """A reserved key that is true or false; false where it is not given."""
-        value = self.reserved.get(key, "false").lower()
+    def flag(self, key: str, usual: bool = False) -> bool:
+        """A reserved key that is true or false; `usual` where it is not given."""
+        value = self.reserved.get(key, str(usual)).lower()
         if value not in ("true", "false"):
             raise ValueError(f"{key} is true or false, got {value!r}")
         return value == "true"

@@ -9,6 +9,10 @@ class MissingData(MasqueradeError):
     """A data set, a file or a run is not where it was looked for."""
 
 
+class WrongPath(MissingData):
+    """A path that the user gave leads nowhere, or to something of another kind."""
+
+
 class BadImages(MasqueradeError):
     """Images cannot be used, and `data.strict=true` forbids to go on without them."""
 

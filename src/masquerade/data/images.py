@@ -5,7 +5,7 @@ shares the pixels.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class ImageSet:
             thing and must not be torn apart by a split.
         classes: Names of the labels.
         files: A readable name per image ("cats/001.jpg").
+        paths: Where each image's file lies; empty where images do not come from image files.
         notes: Sentences the user should read: what was skipped and why, what a split is.
     """
 
@@ -46,6 +47,7 @@ class ImageSet:
         targets: dict[str, NDArray[Any]] | None = None,
         classes: tuple[str, ...] = (),
         files: tuple[str, ...] = (),
+        paths: tuple[Path, ...] = (),
         notes: tuple[str, ...] = (),
         rows: NDArray[np.int64] | None = None,
         folder: Path | None = None,
@@ -59,6 +61,7 @@ class ImageSet:
             targets: See the class.
             classes: See the class.
             files: See the class; "0", "1", ... where none are given.
+            paths: See the class.
             notes: See the class.
             rows: Which images of `pixels` belong to the set, in order; all by default.
             folder: Where digests of all of `pixels` may be kept.
@@ -74,12 +77,18 @@ class ImageSet:
         self.targets = targets or {}
         self.classes = classes
         self.files = files or tuple(str(i) for i in range(count))
+        self.paths = paths
         self.notes = notes
         self._pixels = pixels
         self._rows = rows
         self._folder = folder
         self._statistics: Statistics | None = None
-        columns = {"extent": extent, "files": self.files, **self.targets}
+        columns: dict[str, Sized | None] = {
+            "extent": extent,
+            "files": self.files,
+            "paths": paths or None,
+            **self.targets,
+        }
         for column, values in columns.items():
             if values is not None and len(values) != count:
                 raise ValueError(f"{name}: {column} has {len(values)} rows for {count} images")
@@ -135,6 +144,7 @@ class ImageSet:
             targets={column: values[picked] for column, values in self.targets.items()},
             classes=self.classes,
             files=tuple(self.files[i] for i in picked),
+            paths=tuple(self.paths[i] for i in picked) if self.paths else (),
             notes=self.notes,
             rows=self._stored(picked),
             folder=self._folder,
@@ -199,6 +209,7 @@ class ImageSet:
             "targets": self.targets,
             "classes": self.classes,
             "files": self.files,
+            "paths": self.paths,
             "notes": self.notes,
             "rows": self._rows,
             "folder": self._folder,

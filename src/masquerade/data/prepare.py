@@ -73,6 +73,7 @@ def decoded(
         entry.arrays["pixels"],
         extent=entry.arrays["extent"],
         files=tuple(files[i].name for i in kept),
+        paths=tuple(files[i].path for i in kept),
         notes=(f"{count} are skipped: {told(skipped)}.",) if skipped else (),
         folder=entry.folder,
     )

@@ -8,18 +8,12 @@ from typing import NamedTuple
 
 import torch
 
-from masquerade.core.config import Settings
-from masquerade.core.errors import BadImages, MissingData
+from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
-from masquerade.data.decode import SUFFIXES as IMAGES
-from masquerade.data.decode import Plan, judge
-from masquerade.data.images import ImageSet
-from masquerade.data.listing import shown
-from masquerade.data.raster import Channels
-from masquerade.data.sources.base import SUFFIXES, SourceConfig
 from masquerade.evaluate import base
 from masquerade.jobs import finished
 from masquerade.jobs.evaluate import frozen
+from masquerade.jobs.given import looked_up
 
 HEADS = ("linear", "knn")
 
@@ -36,12 +30,6 @@ class Prediction(NamedTuple):
     file: str
     label: str
     score: float
-
-
-class Source(Settings):
-    """A source by its name or path; a settings class so that mistakes are told in words."""
-
-    data: SourceConfig
 
 
 def run(
@@ -88,36 +76,12 @@ def kept(folder: RunDir, head: str) -> Path:
     finished.complete(folder)
     there = [name for name in HEADS if folder.has(f"eval/{name}.safetensors")]
     if not there or (head and head not in there):
+        advice = f"masquerade evaluate {folder.path}{f' {head}' if head else ''}"
         raise MissingData(
-            f"{folder.path} keeps no fitted {head or 'probe'}: measure it on labelled images "
-            f"first, masquerade evaluate {folder.path} {head or 'linear'} data=LABELLED_FOLDER"
+            f"{folder.path} keeps no fitted {head or 'probe'} yet: {advice} fits one. Add "
+            "data=LABELLED_FOLDER if the images it was trained on have no labels"
         )
     return folder.path / "eval" / f"{head or there[0]}.safetensors"
-
-
-def looked_up(images: str, split: str, size: int, channels: int) -> ImageSet:
-    """The images that a word names, files read with as many channels as the encoder takes."""
-    wanted: Channels = {1: "grey", 3: "rgb"}.get(channels, "keep")  # type: ignore[assignment]  # a dict's values are str
-    path = Path(images).expanduser()
-    if path.is_file() and path.suffix.lower() not in SUFFIXES:
-        return single(path, Plan(wanted, max(96, 2 * size)))
-    if not path.exists() and ("/" in images or path.suffix.lower() in IMAGES):
-        raise MissingData(f"there is nothing at {images} (looked from {Path.cwd()})")
-    source = Source.parse({"data": images}).data
-    if "channels" in type(source).model_fields:
-        source = source.replace(channels=wanted)
-    have = source.splits()
-    usual = next((name for name in ("all", "test") if name in have), have[0])
-    return source.load(split or usual, size)
-
-
-def single(path: Path, plan: Plan) -> ImageSet:
-    """One image file, decoded without a trace in the cache."""
-    name = shown(str(path))
-    judged = judge(path, name, plan)
-    if judged.pixels is None:
-        raise BadImages(" and ".join(f"{f.file} {f.reason}" for f in judged.findings))
-    return ImageSet(name, judged.pixels[None], files=(name,))
 
 
 def write(rows: list[Prediction], place: Path) -> Path:
