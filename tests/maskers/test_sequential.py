@@ -6,7 +6,8 @@ import torch
 
 from masquerade.core.seed import Seed
 from masquerade.maskers import sequential
-from masquerade.maskers.sequential import overlaps, penalty, roughness, sizes
+from masquerade.maskers.sequential import overlaps, penalty, roughness
+from masquerade.maskers.sizes import shares
 
 ORACLE = np.load(Path(__file__).parents[1] / "oracles" / "adios_sequential.npz")
 PRINTED = sequential.Config(overlap=1e-4, consistency=1e-4, pixels="sum")
@@ -19,7 +20,7 @@ def masks():
 
 def test_each_term_equals_the_definition():
     area = masks().shape[2] * masks().shape[3]
-    np.testing.assert_allclose(sizes(masks()), ORACLE["size"], rtol=1e-9)
+    np.testing.assert_allclose(shares(masks()), ORACLE["size"], rtol=1e-9)
     np.testing.assert_allclose(overlaps(masks()) * area, ORACLE["overlap_sum"], rtol=1e-9)
     rough = roughness(masks()) * area
     np.testing.assert_allclose(rough, ORACLE["consistency_sum_excludepad"], rtol=1e-9)
@@ -57,7 +58,7 @@ def test_masks_on_budget_that_do_not_overlap_and_are_smooth_inside_cost_little()
     quarters = torch.zeros(1, 4, 32, 32)
     for k in range(4):
         quarters[0, k, :, 8 * k : 8 * k + 8] = 1
-    assert sizes(quarters).eq(0.25).all()
+    assert shares(quarters).eq(0.25).all()
     assert overlaps(quarters).eq(0).all()
     assert penalty(quarters, sequential.Config()) < 0.03
 

@@ -9,14 +9,15 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masquerade.core.seed import Seed
 from masquerade.core.types import precise
 from masquerade.engine.task import Progress
-from masquerade.maskers.base import Masker, MaskerConfig
+from masquerade.maskers import pick, sizes
+from masquerade.maskers.base import Masker, MaskerConfig, Occluded
 from masquerade.networks.unet import UNet
 
 
@@ -35,6 +36,8 @@ class Sequential(Masker):
         if config.feedback == "head":
             bound = (config.width + heads - 1) ** -0.5
             self.memory = nn.Parameter(torch.empty(heads, heads).uniform_(-bound, bound).tril(-1))
+        held = config.control == "held"
+        self.held = sizes.Held(config.masks, config.budget, config.budget_weight) if held else None
 
     def propose(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B N H W"]:
         return self._from_head(images) if self.config.feedback == "head" else self._again(images)
@@ -66,30 +69,39 @@ class Sequential(Masker):
     def _fed(self, mask: Tensor) -> Tensor:
         return mask.detach() if self.config.detach_previous else mask
 
+    def occlude(
+        self, images: Float[Tensor, "B C H W"], hidden: Float[Tensor, "B N H W"], seed: Seed
+    ) -> list[Occluded]:
+        shown = pick.some(hidden, self.config.shown, seed.fold("slots"))
+        return super().occlude(images, shown, seed)
+
     def price(
         self,
         views: list[Float[Tensor, "B N H W"]],
         images: list[Float[Tensor, "B C H W"]],
         progress: Progress,
     ) -> Float[Tensor, ""]:
-        return torch.stack([penalty(masks, self.config) for masks in views]).mean()
+        return torch.stack([penalty(masks, self.config, self.held) for masks in views]).sum()
+
+    def after_step(self, progress: Progress) -> None:
+        if self.held:
+            self.held.move()
 
 
-def penalty(masks: Float[Tensor, "B N H W"], config: "Config") -> Float[Tensor, ""]:
+def penalty(
+    masks: Float[Tensor, "B N H W"], config: "Config", held: sizes.Held | None = None
+) -> Float[Tensor, ""]:
     """The mean over images and masks of budget, overlap and consistency terms, weighted.
 
-    Finite with finite gradients for any masks in [0, 1], 0 and 1 included.
+    Finite with finite gradients for any masks in [0, 1], 0 and 1 included. `held` weighs the
+    budget in place of `config.budget_weight`.
     """
-    off = (sizes(masks) - config.budget).square()
-    parts = config.budget_weight * off
+    shares = sizes.shares(masks)
+    paper = config.budget_weight * sizes.off_budget(shares, config.budget)
+    parts: Tensor = held(shares) if held else paper
     scale = masks.shape[2] * masks.shape[3] if config.pixels == "sum" else 1
     overlap, rough = overlaps(masks, config.detach_previous), roughness(masks)
     return (parts + scale * (config.overlap * overlap + config.consistency * rough)).mean()
-
-
-def sizes(masks: Float[Tensor, "B N H W"]) -> Float[Tensor, "B N"]:
-    """The hidden share of each mask."""
-    return masks.mean((2, 3))
 
 
 def overlaps(
@@ -111,12 +123,17 @@ class Config(MaskerConfig):
 
     Note: the paper prints `overlap` and `consistency` as 1e-4 on sums over pixels. At 96 pixels
     that is 0.92 on means, the default here; `pixels=sum overlap=1e-4 consistency=1e-4` is the
-    printed form. The printed budget weight, 1, lets masks run empty; 10 holds them.
+    printed form. The printed budget weight, 1, lets masks run empty: the paper reports it too,
+    and `control=held` prevents it.
 
     Attributes:
         masks: Masks of each image; the paper uses 5 for its numbers and 4 for its pictures.
+        shown: Copies of each image, each with another mask, drawn anew for every image. 0 makes
+            a copy with every mask.
         budget: The share that each mask ought to hide; training starts there.
         budget_weight: Of the squared distance to the budget.
+        control: `paper` keeps that weight; `held` starts there and moves it, for each mask, until
+            its mean size is on budget.
         overlap: Weight of hiding again what an earlier mask hides.
         consistency: Weight of ragged masks.
         pixels: Whether overlap and consistency are means or sums over pixels.
@@ -130,8 +147,10 @@ class Config(MaskerConfig):
     """
 
     masks: int = Field(4, ge=1)
+    shown: int = Field(0, ge=0)
     budget: float = Field(0.25, gt=0, lt=1)
     budget_weight: float = Field(1.0, ge=0)
+    control: Literal["paper", "held"] = "paper"
     overlap: float = Field(0.92, ge=0)
     consistency: float = Field(0.92, ge=0)
     pixels: Literal["mean", "sum"] = "mean"
@@ -140,6 +159,11 @@ class Config(MaskerConfig):
     width: int = Field(32, ge=8)
     norm: Literal["gn", "in", "no"] = "in"
     arch: Literal["genesis", "free"] = "genesis"
+
+    @model_validator(mode="after")
+    def _shows_what_there_is(self) -> "Config":
+        pick.within(self.shown, self.masks)
+        return self
 
     def build(self, size: int, channels: int) -> Sequential:
         return Sequential(self, size, channels)
