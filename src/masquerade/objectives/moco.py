@@ -74,7 +74,7 @@ class MoCo(Objective):
             features: Tensor = self.key_backbone(images)
             return features
         everyone = gather.gathered(images)
-        order = torch.randperm(len(everyone), generator=seed.generator()).to(images.device)
+        order = shuffled(len(everyone), seed).to(images.device)
         mixed: Tensor = self.key_backbone(gather.own(everyone[order]))
         return gather.own(gather.gathered(mixed)[order.argsort()])
 
@@ -128,6 +128,11 @@ class MoCo(Objective):
             Group("backbone", list(self.backbone.parameters())),
             Group("projector", list(self.projector.parameters())),
         ]
+
+
+def shuffled(size: int, seed: Seed) -> Int[Tensor, " G"]:
+    """The order in which the keys of all processes are encoded."""
+    return torch.randperm(size, generator=seed.generator())
 
 
 def advice(queue: int, batch: int) -> str:

@@ -79,6 +79,18 @@ class Branches:
         query, key = self.objective.query(both).chunk(2)
         return self.objective.predict(query), key
 
+    def in_order(self, pairs: list[Pair]) -> None:
+        """Encode in the order of the official code: clean views, then masked ones.
+
+        It matters to batch norm's running statistics alone.
+        """
+        queries, keys = {p.query for p in pairs}, {p.key for p in pairs}
+        for branch in sorted(queries | keys, key=lambda b: (b.copy is not None, b.view)):
+            if branch in queries:
+                self.query(branch)
+            if branch in keys:
+                self.key(branch)
+
     def query(self, branch: Branch) -> Tensor:
         """What a branch says of its key."""
         if branch not in self._queries:

@@ -140,13 +140,13 @@ class Siamese(Task):
         attacks, alone = "masker" in players, "encoder" not in players
         learns = self._plays(progress) and (attacks or self.step != "official")
         hidden = self._hidden(batch.views, seed, learns, carry)
-        if "probe" in players and self.step == "official" and self.adversary:
-            self._encode_for_the_probe(batch.views, carry)
         where = seed.fold("round", "masker" if alone else "encoder")
         strength = 1 / max(float(self.gain), 1e-3) if self.game.normalise_gain else 1.0
         with statistics(self.objective, update=not alone or self.step == "official"):
             shown = self._shown(batch.views, hidden, attacks, alone, where, strength)
             loss, each = self._compare(batch.views, shown, alone, where, carry)
+            if "probe" in players and self.step == "official" and self.adversary:
+                self._encode_for_the_probe(batch.views, carry)
         logs = {"encoder/loss": loss.detach()}
         total = -strength * loss if alone else loss
         if attacks:
@@ -258,6 +258,8 @@ class Siamese(Task):
             pairs = [w.pair for w in group]
             keys = {} if self.step == "official" else carry.values.setdefault("keys", {})
             branches = Branches(self.objective, views, shown.copies, pairs, alone, seed, keys)
+            if self.step == "official" and not self.objective.joint:
+                branches.in_order(pairs)
             met: dict[tuple[Branch, Branch], Tensor] = {}
             for pair, k, weight in group:
                 if pair[:2] not in met:
@@ -280,8 +282,7 @@ class Siamese(Task):
             carry.values["clean"] = [self.objective.query_features(view) for view in views]
             if self.objective.follows:
                 for number, view in enumerate(views):
-                    where = Seed(0).fold("probe", number)
-                    self.objective.key(self.objective.key_features(view, where))
+                    self.objective.key_features(view, Seed(0).fold("probe", number))
 
     @torch.no_grad()
     def _weigh(self, each: dict[int, Tensor], branches: Branches) -> dict[str, Tensor]:
@@ -300,7 +301,10 @@ class Siamese(Task):
     def _pair_loss(
         self, pair: Pair, query: Tensor, key: Tensor, copies: dict[int, list[Occluded]]
     ) -> Float[Tensor, ""]:
-        """The mean loss of a pair of branches; a partner's key is the second positive."""
+        """The mean loss of a pair of branches; a partner's key is the second positive.
+
+        Where the filled copy is the key, image i is also in the copy whose partner it is.
+        """
         size = len(query)
         own = torch.arange(size, device=query.device) + gather.rank() * size
         one = torch.ones(size, device=query.device)
@@ -310,8 +314,10 @@ class Siamese(Task):
         copy = copies[branch.view][branch.copy]
         positive, share = own[:, None], one[:, None]
         if copy.partner is not None:
-            positive = torch.stack([own, copy.partner + gather.rank() * size], 1)
-            share = torch.stack([copy.share, 1 - copy.share], 1)
+            other = copy.partner if branch == pair.query else copy.partner.argsort()
+            rest = 1 - (copy.share if branch == pair.query else copy.share[other])
+            positive = torch.stack([own, other + gather.rank() * size], 1)
+            share = torch.stack([copy.share, rest], 1)
         return (copy.weight * self.objective.compare(query, key, positive, share)).mean()
 
     def _price(
