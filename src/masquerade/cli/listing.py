@@ -16,6 +16,7 @@ FAMILIES = {
     "optimizers": "masquerade.engine.optimizers",
     "protocols": "masquerade.evaluate",
 }
+FUNCTIONS = {"recipes": "Pretrain", "tables": "Table"}  # what they give
 
 
 def run(words: list[str], as_json: bool) -> None:
@@ -24,14 +25,14 @@ def run(words: list[str], as_json: bool) -> None:
     Modules of the current folder that import a family's `base` are found by themselves; others
     are named by their dotted path after their family.
     """
-    known = ["recipes", *FAMILIES]
+    known = [*FUNCTIONS, *FAMILIES]
     targets = sorted_out(words).targets
     if targets and targets[0] == "settings":
         show_settings(targets[1:], as_json)
         return
     wanted = [w for w in targets if w in known] or known
     extra = tuple(w for w in targets if w not in known)
-    if extra and (len(wanted) != 1 or wanted == ["recipes"]):
+    if extra and (len(wanted) != 1 or wanted[0] in FUNCTIONS):
         near = get_close_matches(extra[0], [*known, "settings"], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
@@ -65,8 +66,8 @@ def show_settings(names: list[str], as_json: bool) -> None:
 
 def members(family: str, extra: tuple[str, ...]) -> list[Plugin]:
     """The plug-ins of a family, their sentences without the name they begin with."""
-    if family == "recipes":
-        found = recipes()
+    if family in FUNCTIONS:
+        found = functions(FUNCTIONS[family])
     else:
         package = FAMILIES[family]
         nearby = tuple(n for n in own_modules(package) if n not in extra)
@@ -80,14 +81,15 @@ def without(name: str, summary: str) -> str:
     return rest if colon and start.lower() in (name.lower(), name.rpartition(".")[2]) else summary
 
 
-def recipes() -> list[Plugin]:
-    """Each recipe function with its first docstring line."""
+def functions(result: str) -> list[Plugin]:
+    """Each function of the recipes that takes a scale and gives this, with its first sentence."""
     rows = []
-    for path in sorted(plugins.folder("masquerade.recipes").glob("*.py")):
-        if path.stem in ("__init__", "base"):
-            continue
+    for path in sorted(plugins.folder("masquerade.recipes").glob("[!_]*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            given = isinstance(node.returns, ast.Name) and node.returns.id == result
+            if given and [a.arg for a in node.args.args] == ["scale"]:
                 text = (ast.get_docstring(node) or "").partition("\n")[0]
                 rows.append(Plugin(f"{path.stem}.{node.name}", text))
     return rows

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from masquerade.core.seed import Seed
-from masquerade.data.augment import Augmenter, Policy, adios_stl10, plain, precision, simclr
+from masquerade.data.augment import Augmenter, Policy, adios, plain, precision, simclr
 from masquerade.data.augment import augmenter as module
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -43,7 +43,7 @@ def test_a_flip_is_exact(photos: Tensor, arithmetic: str):
     assert torch.equal(turned.views(photos, full(photos), Seed(0))[0], straight.flip(3))
 
 
-@pytest.mark.parametrize("policy", [simclr(32), adios_stl10().replace(solarise=0.3)])
+@pytest.mark.parametrize("policy", [simclr(32), adios().replace(solarise=0.3)])
 @pytest.mark.parametrize("exact", [False, True])
 def test_equal_seeds_give_equal_pixels_and_others_do_not(
     photos: Tensor, policy: Policy, exact: bool
@@ -66,7 +66,7 @@ def test_a_view_does_not_depend_on_how_many_there_are(photos: Tensor):
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_two_ranks_make_the_views_of_one(photos: Tensor, exact: bool):
-    augmenter = Augmenter(adios_stl10().replace(exact=exact), 24, ZERO, ONE)
+    augmenter = Augmenter(adios().replace(exact=exact), 24, ZERO, ONE)
     whole = augmenter.views(photos, full(photos), Seed(0))
     half = len(photos) // 2
     for rank in range(2):
@@ -78,7 +78,7 @@ def test_two_ranks_make_the_views_of_one(photos: Tensor, exact: bool):
 
 
 def test_the_size_of_the_pieces_changes_nothing(photos: Tensor, monkeypatch: pytest.MonkeyPatch):
-    augmenter = Augmenter(adios_stl10(), 24, ZERO, ONE)
+    augmenter = Augmenter(adios(), 24, ZERO, ONE)
     whole = augmenter.views(photos, full(photos), Seed(0))
     monkeypatch.setattr(precision, "CPU_BYTES", 1)
     for ours, theirs in zip(augmenter.views(photos, full(photos), Seed(0)), whole, strict=True):
@@ -88,7 +88,7 @@ def test_the_size_of_the_pieces_changes_nothing(photos: Tensor, monkeypatch: pyt
 def test_large_images_may_be_cut_to_what_is_seen(photos: Tensor, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "resampling_dtype", lambda images: torch.float32)
     extent = torch.tensor([[96, 50], [31, 96]]).repeat(len(photos) // 2, 1)
-    augmenter = Augmenter(adios_stl10(), 24, ZERO, ONE)
+    augmenter = Augmenter(adios(), 24, ZERO, ONE)
     whole = *augmenter.views(photos, extent, Seed(0)), plain(photos, extent, 24, ZERO, ONE, 0.8)
     monkeypatch.setattr(precision, "ALONE", 0)
     cut = *augmenter.views(photos, extent, Seed(0)), plain(photos, extent, 24, ZERO, ONE, 0.8)
@@ -97,7 +97,7 @@ def test_large_images_may_be_cut_to_what_is_seen(photos: Tensor, monkeypatch: py
 
 
 def test_inputs_are_left_alone_and_memory_layout_does_not_matter(photos: Tensor):
-    augmenter = Augmenter(adios_stl10().replace(solarise=0.5), 24, ZERO, ONE)
+    augmenter = Augmenter(adios().replace(solarise=0.5), 24, ZERO, ONE)
     before, extent = photos.clone(), full(photos)
     strided = augmenter.views(photos, extent, Seed(0))
     planar = augmenter.views(photos.contiguous(), extent, Seed(0))
@@ -128,7 +128,7 @@ def test_nothing_outside_the_extent_is_seen(photos: Tensor, exact: bool):
     for image, (h, w) in zip(other, extent.tolist(), strict=True):
         image[:, h:] = 0
         image[:, :, w:] = 0
-    augmenter = Augmenter(adios_stl10().replace(exact=exact), 24, ZERO, ONE)
+    augmenter = Augmenter(adios().replace(exact=exact), 24, ZERO, ONE)
     ours = augmenter.views(images, extent, Seed(0))
     assert torch.equal(ours[0], augmenter.views(other, extent, Seed(0))[0])
 
@@ -145,7 +145,7 @@ def test_16_bits_give_the_views_of_8(photos: Tensor, exact: bool):
 @pytest.mark.parametrize("exact", [False, True])
 def test_grey_images_get_the_same_views_as_their_three_channels(photos: Tensor, exact: bool):
     one = photos[:, :1]
-    policy = adios_stl10().replace(exact=exact)
+    policy = adios().replace(exact=exact)
     single = Augmenter(policy, 32, (0.0,), (1.0,)).views(one, full(one), Seed(0))[0]
     triple = Augmenter(policy, 32, ZERO, ONE).views(one.expand(-1, 3, -1, -1), full(one), Seed(0))[
         0
@@ -156,7 +156,7 @@ def test_grey_images_get_the_same_views_as_their_three_channels(photos: Tensor, 
 
 def test_five_channels_are_seen_through_the_same_window(photos: Tensor):
     five = torch.cat([photos, photos[:, :2]], 1)
-    policy = adios_stl10().replace(jitter=0.0, grey=0.0)
+    policy = adios().replace(jitter=0.0, grey=0.0)
     ours = Augmenter(policy, 32, (0.0,) * 5, (1.0,) * 5).views(five, full(five), Seed(0))[0]
     three = Augmenter(policy, 32, ZERO, ONE).views(photos, full(photos), Seed(0))[0]
     assert torch.allclose(ours[:, :3], three, atol=1e-2)
@@ -168,7 +168,7 @@ def test_five_channels_are_seen_through_the_same_window(photos: Tensor):
 
 
 def test_solarising_inverts_bright_values_after_the_blur(photos: Tensor):
-    policy = adios_stl10().replace(jitter=0.0, grey=0.0, blur=1.0)
+    policy = adios().replace(jitter=0.0, grey=0.0, blur=1.0)
     before = Augmenter(policy, 32, ZERO, ONE).views(photos, full(photos), Seed(0))[0]
     after = Augmenter(policy.replace(solarise=1.0), 32, ZERO, ONE).views(
         photos, full(photos), Seed(0)
@@ -178,9 +178,7 @@ def test_solarising_inverts_bright_values_after_the_blur(photos: Tensor):
 
 @pytest.mark.parametrize("size", [32, 64])
 def test_blurred_views_are_those_of_torchvision_where_nothing_clips(photos: Tensor, size: int):
-    policy = adios_stl10().replace(
-        jitter=0.0, grey=0.3, blur=0.7, solarise=0.0, interpolation="bilinear"
-    )
+    policy = adios().replace(jitter=0.0, grey=0.3, blur=0.7, solarise=0.0, interpolation="bilinear")
     ours = Augmenter(policy, size, ZERO, ONE).views(photos, full(photos), Seed(0))
     exact = Augmenter(policy.replace(exact=True), size, ZERO, ONE)
     for view, expected in zip(ours, exact.views(photos, full(photos), Seed(0)), strict=True):

@@ -1,6 +1,6 @@
 import pytest
 
-from masquerade.data.augment import Policy, adios_imagenet100s, adios_stl10, simclr
+from masquerade.data.augment import Policy, adios, simclr
 
 
 def test_simclr_is_weaker_and_never_blurs_up_to_64_pixels():
@@ -11,9 +11,8 @@ def test_simclr_is_weaker_and_never_blurs_up_to_64_pixels():
     assert (large.blur, large.blur_sigma) == (0.5, (0.1, 2.0))
 
 
-@pytest.mark.parametrize("policy", [adios_stl10(), adios_imagenet100s()])
-def test_adios_policies_have_the_released_numbers(policy: Policy):
-    assert policy == Policy(
+def test_adios_views_have_the_released_numbers():
+    assert adios() == Policy(
         crop_scale=(0.08, 1.0),
         crop_ratio=(3 / 4, 4 / 3),
         flip=0.5,
@@ -28,6 +27,17 @@ def test_adios_policies_have_the_released_numbers(policy: Policy):
         solarise=0.0,
         interpolation="bicubic",
     )
+
+
+def test_adios_scripts_change_the_strength_of_colours_only():
+    policy = adios(0.4, 0.3, 0.2, 0.1)
+    assert (policy.brightness, policy.contrast, policy.saturation, policy.hue) == (
+        0.4,
+        0.3,
+        0.2,
+        0.1,
+    )
+    assert policy.replace(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2) == adios()
 
 
 def test_settings_survive_json():

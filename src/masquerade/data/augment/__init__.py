@@ -2,6 +2,6 @@
 
 from masquerade.data.augment.augmenter import Augmenter
 from masquerade.data.augment.plain import plain
-from masquerade.data.augment.policy import Policy, adios_imagenet100s, adios_stl10, simclr
+from masquerade.data.augment.policy import Policy, adios, simclr
 
-__all__ = ["Augmenter", "Policy", "adios_imagenet100s", "adios_stl10", "plain", "simclr"]
+__all__ = ["Augmenter", "Policy", "adios", "plain", "simclr"]

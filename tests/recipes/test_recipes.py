@@ -1,0 +1,92 @@
+"""Recipes by name, at every scale; those of Sequential against its Table 3."""
+
+import numpy as np
+import pytest
+
+from masquerade.data.images import ImageSet
+from masquerade.jobs.settings import Pretrain
+from masquerade.maskers import adios, sequential
+from masquerade.recipes.base import SCALES, recipe, recipes, table, tables
+
+
+@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("scale", SCALES)
+def test_settings_of_a_recipe_survive_json(name: str, scale: str) -> None:
+    config = recipe(name, scale)
+    assert Pretrain.parse(config.tree()) == config
+    assert config.title and config.data.kind == ("toybox" if scale != "paper" else config.data.kind)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_what_a_paper_recipe_trains_can_be_built(name: str) -> None:
+    config = recipe(name, "paper")
+    noise = np.random.Generator(np.random.PCG64(0))
+    pixels = noise.integers(0, 256, (4, config.size, config.size, 3), dtype=np.uint8)
+    task = config.task(ImageSet("noise", pixels))
+    assert ("masker" in task.players()) == any(
+        isinstance(m, adios.Config | sequential.Config) for m in config.maskers
+    )
+
+
+def test_short_names_that_users_and_texts_know_stay_unique() -> None:
+    for name in ("simclr", "byol", "simsiam", "moco", "erase", "adios", "adios_s", "sequential"):
+        assert recipe(name).title == name
+    with pytest.raises(ValueError, match="Did you mean 'sequential'"):
+        recipe("sequental")
+    with pytest.raises(ValueError, match=r"no table is called 'sequential'.*adversarial_masking"):
+        table("sequential")
+    with pytest.raises(ValueError, match="scale must be one of paper, small, smoke, got 'large'"):
+        recipe("simclr", "large")
+
+
+def test_sequential_has_the_settings_of_its_table_3() -> None:
+    for name in ("simclr", "adios", "sequential"):
+        config = recipe(f"adversarial_masking.{name}", "paper")
+        assert (config.epochs, config.batch, config.size) == (500, 256, 96)
+        assert config.optimizers.encoder.lr == 0.11
+        assert config.backbone.name == "resnet18"
+        assert config.objective.tree()["temperature"] == 0.2
+    (theirs,) = recipe("adversarial_masking.adios", "paper").maskers
+    assert isinstance(theirs, adios.Config)
+    assert (theirs.masks, theirs.sparsity, theirs.entropy) == (4, 0.93, 0.71)
+    (ours,) = recipe("sequential", "paper").maskers
+    assert isinstance(ours, sequential.Config)
+    assert (ours.masks, ours.budget, ours.budget_weight, ours.control) == (5, 0.25, 1, "paper")
+    # 1e-4 on sums over 96 x 96 pixels, as printed
+    assert ours.overlap == ours.consistency == pytest.approx(1e-4 * 96 * 96, abs=0.002)
+    (held,) = recipe("held", "paper").maskers
+    assert held == ours.replace(control="held")
+
+
+@pytest.mark.parametrize("name", tables())
+def test_a_table_has_one_cell_for_each_place_at_every_scale(name: str) -> None:
+    for scale in SCALES:
+        if (name, scale) == ("objectives.crossing", "paper"):
+            with pytest.raises(ValueError, match="nobody published"):
+                table(name, scale)
+            continue
+        cells = table(name, scale).cells
+        places = [(c.row, c.column) for c in cells]
+        assert len(set(places)) == len(places)
+        for cell in cells:
+            assert cell.protocols and cell.split in ("test", "val")
+
+
+def test_the_published_numbers_are_those_of_the_sequential_paper() -> None:
+    numbers = {
+        (c.row, c.column): tuple(c.published)
+        for c in table("adversarial_masking.linear", "paper").cells
+        if c.published
+    }
+    assert numbers == {
+        ("SimCLR", "ImageNet100-S"): (55.10, 0.15),
+        ("SimCLR", "STL-10"): (85.10, 0.12),
+        ("+ ADIOS", "ImageNet100-S"): (55.91, 0.12),
+        ("+ ADIOS", "STL-10"): (86.03, 0.03),
+        ("+ Sequential", "ImageNet100-S"): (58.95, 0.10),
+        ("+ Sequential", "STL-10"): (86.40, 0.04),
+    }
+    for name in tables():
+        if name != "adversarial_masking.linear":
+            cells = table(name, "small").cells
+            assert all(c.published is None for c in cells)  # none could be read
