@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from masquerade.core.errors import Interrupted
 from masquerade.core.rundir import RunDir
@@ -95,17 +95,18 @@ def train(
             logs: dict[str, Tensor] = {}
             clock.to("encoder")
             task.before_step(now)
+            logging = step % plan.log_every == 0 or last
             for together in task.rounds(now):
                 loss, terms = team.forward(batch, together, seed.fold("step", step), now, carry)
                 logs |= terms
                 if seen:
                     meter.check_all(gather.averaged(terms), rates, now)
-                team.backward(loss, together, clock)
+                logs |= team.backward(loss, together, clock, measured=logging)
             choose(team.players, tuple(team.players))
             task.after_step(now)
             clock.to("watching")
             values: dict[str, float | str] = watch(now, carry, meter) if watch else {}
-            if values or step % plan.log_every == 0 or last:
+            if values or logging:
                 values |= {f"{n}/lr": r for n, r in rates.items()}
                 meter.write(now, {**gather.averaged(logs), **values})
             clock.stop()
@@ -187,14 +188,27 @@ class Team(NamedTuple):
         return terms
 
     def backward(
-        self, loss: Tensor | Iterator[Tensor], together: tuple[str, ...], clock: Clock
-    ) -> None:
-        """The gradients of a round, and the steps that follow them."""
+        self,
+        loss: Tensor | Iterator[Tensor],
+        together: tuple[str, ...],
+        clock: Clock,
+        measured: bool = False,
+    ) -> dict[str, Tensor]:
+        """The gradients of a round and the steps that follow them; their lengths if asked for."""
         for part in [loss] if isinstance(loss, Tensor) else loss:
             self.fabric.backward(part)
         clock.to("encoder")
+        lengths = {f"{n}/gradient": length(self.players[n]) for n in together} if measured else {}
         for name in together:
             self.steppers[name].step()
+        return lengths
+
+
+@torch.no_grad()
+def length(groups: list[Group]) -> Tensor:
+    """The Euclidean length of a player's gradient; 0 where there is none."""
+    found = [p.grad.float() for g in groups for p in g.params if p.grad is not None]
+    return nn.utils.get_total_norm(found) if found else torch.zeros(())
 
 
 class Pace:

@@ -21,6 +21,7 @@ from masquerade.engine.loop import BatchAt, Plan, train
 from masquerade.engine.meter import METRICS
 from masquerade.engine.runtime import Runtime, environment
 from masquerade.jobs.settings import Pretrain, length
+from masquerade.jobs.verdicts import verdicts
 from masquerade.jobs.watch import Watch
 from masquerade.networks import encoder_file
 from masquerade.pretext.siamese import Siamese
@@ -198,37 +199,8 @@ def finish(
                 "healthy": last["health/state"] in ("healthy", "too few"),
                 "text": last["health/verdict"],
             },
-            "mask_verdicts": mask_verdicts(rows),
+            "mask_verdicts": [v.text for v in verdicts(rows)],
             "notes": list(images.notes),
             "encoder_line": config.backbone.said(config.size),
         },
     )
-
-
-def mask_verdicts(rows: list[dict[str, Any]]) -> list[str]:
-    """What the masks' sizes and softness say, in words (paper file, section 11)."""
-    tail = [row for row in rows if "masker/softness" in row][-20:]
-    if not tail:
-        return []
-    said = []
-    names = [n for n in tail[-1] if n.startswith("masker/size/")]
-    for name in names:
-        mean = sum(row[name] for row in tail) / len(tail)
-        number = int(name.rpartition("/")[2]) + 1
-        if mean < 0.02:
-            said.append(f"mask {number} hides almost nothing ({mean:.1%} of the image)")
-        elif mean > 0.9:
-            said.append(f"mask {number} hides almost everything ({mean:.1%} of the image)")
-    soft = tail[-1]["masker/softness"]
-    if soft > 0.7:
-        said.append(
-            f"the masks are soft ({soft:.2f} of 1): they dim more than they hide, and look "
-            "firmer in pictures that show only the strongest"
-        )
-    depends = tail[-1]["masker/image_dependence"]
-    if depends < 0.25:
-        said.append(
-            f"the masks hardly depend on the image ({depends:.2f} of 1): they hide places, "
-            "not things"
-        )
-    return said or ["every mask hides a part of the image, and a different one in each image"]

@@ -23,6 +23,8 @@ from masquerade.networks.unet import UNet, default_levels
 class Adios(Masker):
     """Every pixel is hidden once in total, by a softmax over the masks; sizes cost."""
 
+    exclusive = True
+
     def __init__(self, config: "Config", size: int, channels: int) -> None:
         super().__init__()
         self.config = config

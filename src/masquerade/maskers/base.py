@@ -35,9 +35,11 @@ class Masker(nn.Module):
 
     Attributes:
         wants_clean: Whether the unmasked pair is in the loss too.
+        exclusive: Whether each pixel is hidden once in total, its masks adding up to 1.
     """
 
     wants_clean: bool = False
+    exclusive: bool = False
 
     def propose(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B N H W"]:
         """Where: N masks in [0, 1], 1 = hidden. A float dtype of at least 32 bits."""
@@ -46,7 +48,10 @@ class Masker(nn.Module):
     def occlude(
         self, images: Float[Tensor, "B C H W"], hidden: Float[Tensor, "B N H W"], seed: Seed
     ) -> list[Occluded]:
-        """How: by default one erased copy per mask, the hidden part at the mean colour, 0."""
+        """How: by default one erased copy per mask, the hidden part at the mean colour, 0.
+
+        The seed is the same for all views of a round, another one in the other player's round.
+        """
         one = torch.ones(len(images), device=images.device)
         return [
             Occluded(images * (1 - m[:, None]).to(images), m[:, None], None, one, one)
@@ -59,7 +64,10 @@ class Masker(nn.Module):
         images: list[Float[Tensor, "B C H W"]],
         progress: Progress,
     ) -> Float[Tensor, ""]:
-        """What the adversary pays for the masks of each masked view, a mean over its masks."""
+        """What the adversary pays: the sum over masked views of the mean over the N masks.
+
+        It is scaled like the loss, with `combine=sum` by N.
+        """
         return torch.zeros((), device=views[0].device)
 
     def after_step(self, progress: Progress) -> None:

@@ -26,6 +26,7 @@ from masquerade.maskers.base import Masker, Occluded
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import statistics
 from masquerade.objectives.base import Branch, Objective, Pair
+from masquerade.pretext import diagnosis
 from masquerade.pretext.branches import Branches, copy_of, for_copy, reaches
 from masquerade.pretext.game import Game, Step, reversed_gradient, weighed
 
@@ -154,7 +155,8 @@ class Siamese(Task):
             total = total + price
             gained = (price - strength * loss).detach()
             logs |= {"masker/loss": gained, "masker/price": price.detach()}
-            logs |= described(next(iter(carry.values["learned"].values())))
+            (place, _), masks = next(iter(carry.values["learned"].items()))
+            logs |= diagnosis.described(masks, self.masker_list()[place].exclusive)
         if self.adversary and not alone and weighed(progress.step):
             logs |= self._weigh(each, carry.values["branches"])
         if "probe" in players and self.probe:
@@ -348,16 +350,6 @@ class Siamese(Task):
         loss = F.cross_entropy(logits, targets, ignore_index=-1, reduction="sum") / known
         right = (logits.argmax(1) == targets).sum() / known
         return loss, {"probe/loss": loss.detach(), "probe/top1": right.detach()}
-
-
-def described(masks: Float[Tensor, "B N H W"]) -> dict[str, Tensor]:
-    """What each mask hides on average, and how soft the masks are (0 binary, 1 undecided)."""
-    with torch.no_grad():
-        sizes = masks.mean((0, 2, 3))
-        soft = 4 * (masks * (1 - masks)).mean()
-        varied = masks.var(0).mean() / masks.var((0, 2, 3)).mean().clamp(min=1e-12)
-    logs = {f"masker/size/{k}": s for k, s in enumerate(sizes.unbind())}
-    return logs | {"masker/softness": soft, "masker/image_dependence": varied}
 
 
 @contextmanager
