@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from masquerade.report.figures import Chart, Curve, Part, chart, stacked
 from masquerade.report.groups import names
-from masquerade.report.read import Story
+from masquerade.report.read import Series, Story
 from masquerade.report.words import NONE, listed, percent
 
 PARTS = {
@@ -17,8 +17,11 @@ PARTS = {
 }
 
 
+FIRST = 6  # charts that a page shows without a click
+
+
 def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
-    """The curves of a run, those of others beside its own where they compare."""
+    """The curves of a run, those worth a look first; those of others beside where they compare."""
     labels = names([main, *others]) if others else ["this run"]
     runs = list(zip(labels, [main, *others], strict=True))
     maskers = [m for m in main.config.get("maskers") or [] if isinstance(m, dict)]
@@ -45,28 +48,38 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
             "Size of each mask",
             "The part of the image that each mask hides, on average. A mask that falls "
             "to 0 % or climbs to 100 % has died.",
-            sizes(main),
+            of_each(main, "masker/size"),
             share=True,
             floor=0.0,
             guides=guides,
         ),
         chart(
             "How the masks hide",
-            "Softness: 0 % is a clean cut, 100 % dims everything alike. Image dependence: "
-            "0 % hides the same places in every image.",
+            "Undecided: 0 % cuts parts out, 100 % dims every pixel alike. Image dependence: 0 % "
+            "hides the same places in every image. Overlap: 100 % all masks hide the same. Ragged: "
+            "100 % is noise.",
             [
-                Curve("softness", main.series("masker/softness"), 1, "s"),
+                Curve("undecided", undecided(main), 1, "u"),
                 Curve("image dependence", main.series("masker/image_dependence"), 2, "i"),
+                Curve("overlap", main.series("masker/overlap"), 3, "o"),
+                Curve("ragged", main.series("masker/raggedness"), 4, "r"),
             ],
             share=True,
             floor=0.0,
             ceiling=1.0,
         ),
         chart(
-            "What the masks pay",
-            "The masker's penalty for masks of the wrong size, overlapping or ragged.",
-            [Curve("price", main.series("masker/price"), 1)],
+            "How much harder each mask makes it",
+            "The loss under each mask minus that of whole views. 0: the mask does nothing.",
+            of_each(main, "masker/gain"),
             floor=0.0,
+        ),
+        chart(
+            "Directions in use (RankMe)",
+            "How many directions of the embedding carry something. More is richer.",
+            beside(runs, "health/rankme"),
+            floor=0.0,
+            guides=[(most, "all there are")] if most else [],
         ),
         chart(
             "Spread of the embeddings",
@@ -75,13 +88,6 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
             beside(runs, "health/std"),
             floor=0.0,
             ceiling=1.0,
-        ),
-        chart(
-            "Directions in use (RankMe)",
-            "How many directions of the embedding carry something. More is richer.",
-            beside(runs, "health/rankme"),
-            floor=0.0,
-            guides=[(most, "all there are")] if most else [],
         ),
         chart(
             "Same image, other image",
@@ -98,6 +104,21 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
             "How evenly the images are spread over all directions. 0: not at all; about -4: as "
             "evenly as can be.",
             beside(runs, "health/uniformity"),
+        ),
+        chart(
+            "What the masks pay",
+            "The masker's penalty for masks of the wrong size, overlapping or ragged.",
+            [Curve("price", main.series("masker/price"), 1)],
+            floor=0.0,
+        ),
+        chart(
+            "Length of the gradients",
+            "Of each network, before its step. A masker without gradient learns nothing.",
+            [
+                Curve(player, main.series(f"{player}/gradient"), k, player[0])
+                for k, player in enumerate(("encoder", "masker"), 1)
+            ],
+            floor=0.0,
         ),
         chart(
             "Learning rates",
@@ -121,13 +142,18 @@ def beside(runs: Sequence[tuple[str, Story]], key: str) -> list[Curve]:
     ]
 
 
-def sizes(story: Story) -> list[Curve]:
-    """The hidden share of each mask."""
-    names = {k for row in story.rows for k in row if k.startswith("masker/size/")}
-    slots = sorted(int(n.rpartition("/")[2]) for n in names)
-    return [
-        Curve(f"mask {k + 1}", story.series(f"masker/size/{k}"), k + 1, str(k + 1)) for k in slots
-    ]
+def of_each(story: Story, name: str) -> list[Curve]:
+    """A number of every mask: `NAME/0`, `NAME/1`, ..."""
+    start = f"{name}/"
+    keys = {k for row in story.rows for k in row if k.startswith(start)}
+    slots = sorted(int(k.removeprefix(start)) for k in keys if k.removeprefix(start).isdigit())
+    return [Curve(f"mask {k + 1}", story.series(f"{name}/{k}"), k + 1, str(k + 1)) for k in slots]
+
+
+def undecided(story: Story) -> Series:
+    """How evenly the masks dim; of runs that did not log it, their softness."""
+    found = story.series("masker/dimming")
+    return found if len(found.steps) else story.series("masker/softness")
 
 
 class Times(NamedTuple):

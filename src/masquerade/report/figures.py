@@ -35,6 +35,7 @@ class Line(NamedTuple):
         last: Its last value, with unit.
         end: Where the mark stands.
         read: "x y step value" of some points, separated by "|".
+        band: Points around what several runs span; empty for one run.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Line(NamedTuple):
     last: str
     end: tuple[float, float]
     read: str
+    band: str = ""
 
 
 class Chart(NamedTuple):
@@ -58,15 +60,17 @@ class Chart(NamedTuple):
     guides: list[Tick]
     note: str
     words: str
+    axis: str
 
 
 class Curve(NamedTuple):
-    """A series with its name and colour."""
+    """A series with its name and colour; `band` is the lowest and the highest at each step."""
 
     label: str
     series: Series
     slot: int = 1
     mark: str = ""
+    band: tuple[Floats, Floats] | None = None
 
 
 def chart(
@@ -80,6 +84,7 @@ def chart(
     floor: float | None = None,
     ceiling: float | None = None,
     guides: Sequence[tuple[float, str]] = (),
+    axis: str = "steps",
 ) -> Chart | None:
     """A chart of values over steps, None if nothing was logged.
 
@@ -93,11 +98,12 @@ def chart(
         floor: Where the axis begins at the latest; None = where the data do.
         ceiling: Where the axis ends at the earliest.
         guides: Horizontal lines: value and name.
+        axis: What is counted from left to right.
     """
     curves = [c for c in curves if len(c.series.steps)]
     if not curves:
         return None
-    values = np.concatenate([c.series.values for c in curves])
+    values = np.concatenate([v for c in curves for v in (c.series.values, *(c.band or ()))])
     edges = [v for v in (floor, ceiling, *(g for g, _ in guides)) if v is not None]
     low, high = min(values.min(), *edges, math.inf), max(values.max(), *edges, -math.inf)
     spread = (high - low) or abs(high) or 1.0
@@ -127,6 +133,10 @@ def chart(
             f"{across[i]:.1f} {up[i]:.1f} {steps[i]:.0f} {said(drawn[i])}" for i in some
         )
         raw = dots(*thinned(across, y(value))) if wide > 1 else ""
+        band = ""
+        if c.band:
+            around = [thinned(across, y(edge)) for edge in c.band]
+            band = f"{dots(*around[0])} {dots(*(a[::-1] for a in around[1]))}"
         lines.append(
             Line(
                 c.label,
@@ -137,6 +147,7 @@ def chart(
                 said(float(drawn[-1])),
                 (float(across[-1]), float(up[-1])),
                 read,
+                band,
             )
         )
     lost = sum(c.series.dropped for c in curves)
@@ -156,6 +167,7 @@ def chart(
             f"lowest {said(c.series.values.min())}, highest {said(c.series.values.max())}"
             for c in curves
         ),
+        axis,
     )
 
 

@@ -10,7 +10,9 @@ from masquerade.report.words import Score, doubt, gap, percent, points, span, ve
 TOYBOX = "rendered objects on real photo tiles"
 HOW = {
     "erase": "patches erased at random",
-    "sequential": "masks that learn where hiding hurts most",
+    "sequential": "masks made one after another that learn where hiding hurts most",
+    "adios": "masks that share the image and learn where hiding hurts most",
+    "adios_s": "masks that share the image and learn where hiding hurts most, one at a time",
 }
 ASKED = {
     "linear": "a linear classifier that reads its features",
@@ -173,6 +175,14 @@ def outline(scores: dict[str, Any]) -> str:
         said += f"; a plain centred square reaches {square:.2f}, so the mask {better}"
     if "chosen_on" in scores:
         said += f". Which mask to take was decided on {scores['chosen_on']} images"
+    together, alone = scores.get("test/ari"), scores.get("test/square_ari")
+    if isinstance(together, int | float):
+        said += (
+            ". All masks together, as an outline of everything: adjusted Rand index (ARI, where 1 "
+            f"is perfect and 0 chance) {together:.2f}"
+        )
+        if isinstance(alone, int | float):
+            said += f"; the square reaches {alone:.2f}"
     return f"{said}."
 
 

@@ -1,22 +1,23 @@
-"""A run, or a demo of several, as one HTML file that needs no network and no JavaScript."""
+"""A run, or a demo of several, as one HTML file that needs no network and no JavaScript.
+
+Runs side by side are `comparison`.
+"""
 
 import json
 import shlex
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
-from masquerade.report import curves, embedding, pictures, tables
+from masquerade.report import comparison, curves, embedding, pictures, tables
 from masquerade.report.groups import grouped, with_baselines
 from masquerade.report.headline import against, data, headline, outline
 from masquerade.report.read import Story, story
 from masquerade.report.settings import sections
+from masquerade.report.template import rendered
+from masquerade.report.troubles import embeddings, masks
 
 PAGE = "report.html"
 SPLITS = (
@@ -31,15 +32,16 @@ def write(run: RunDir, others: Sequence[RunDir] = ()) -> Path:
     Args:
         run: The run the page is about. Only its config.json must be there; what else is missing
             is left out or said in a sentence.
-        others: Runs to compare with. Those that differ from `run` in nothing but the seed are
-            joined with it: means, and standard deviations over seeds.
+        others: Runs to compare with. Then the page is `comparison.html`, with all runs side by
+            side, and the run's own is left as it is.
 
     Raises:
         MissingData: One of the folders holds no run.
     """
-    main = story(run)
-    rivals = [story(other) for other in others if other.path.resolve() != run.path.resolve()]
-    return run.write_text(PAGE, rendered(content(main, rivals)))
+    here = run.path.resolve()
+    if any(other.path.resolve() != here for other in others):
+        return comparison.write([run, *others])
+    return run.write_text(PAGE, rendered("page.html.jinja", content(story(run), ())))
 
 
 def write_demo(folder: RunDir) -> Path:
@@ -64,20 +66,19 @@ def write_demo(folder: RunDir) -> Path:
         page["results"] = table._replace(note=page["results"].note if page["results"] else "")
     page["kind"] = "demo, main run"
     page["measurement"] += [str(n) for n in demo.get("notes", []) if n not in page["measurement"]]
-    return folder.write_text(PAGE, rendered(page))
+    return folder.write_text(PAGE, rendered("page.html.jinja", page))
 
 
 def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
     """What the template is filled with, for a run and those beside it."""
     main = with_baselines(main, rivals)
     groups = grouped([main, *rivals])
-    key = "health/verdict"
-    health = main.summary.get("verdict")
     own, rest = groups[0], groups[1:]
     shown, laid = main.snapshots, main.embedding
     sheets = [("Early", shown[0]), ("Late", shown[-1])] if len(shown) > 1 else []
     if len(shown) == 1:
         sheets = [("So far", shown[0])]
+    drawn = curves.charts(main, [*own[1:], *(s for group in rest for s in group)])
     glimpse = pictures.glimpse(shown[-1], main.mean) if shown else []
     return {
         "name": main.name,
@@ -87,18 +88,15 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "rivals": [s for g in rest if (s := against(own, g, g[0].name))] if main.finished else [],
         "glimpse": glimpse or (embedding.sample(laid) if laid else []),
         "finished": main.finished,
-        "charts": curves.charts(main, [*own[1:], *(s for group in rest for s in group)]),
+        "charts": drawn[: curves.FIRST],
+        "more": drawn[curves.FIRST :],
         "times": curves.times(main),
         "results": tables.results(groups),
         "splits": SPLITS if "toybox" in data(main) else "",
         "measured": bool(main.results),
         "confusion": tables.confusion(main),
-        "health": health
-        if isinstance(health, dict) and {"healthy", "text"} <= set(health)
-        else None,
-        "so_far": next((r[key] for r in reversed(main.rows) if key in r), ""),
+        "health": [v for v in (embeddings(main), *masks(main)) if v],
         "mean_known": main.mean is not None,
-        "mask_verdicts": main.summary.get("mask_verdicts", []),
         "outline": outline(main.mask_scores),
         "sheets": [(when, s.step, pictures.panels(s, main.mean)) for when, s in sheets],
         "masks": shown[-1].hidden.shape[1] if shown else 0,
@@ -121,20 +119,3 @@ def blamed(told: Story, main: Story) -> list[str]:
     """The troubles of a run, with its name where it is not the page's own."""
     prefix = "" if told is main else f"{told.name}: "
     return [prefix + text for text in told.troubles]
-
-
-def rendered(page: dict[str, Any]) -> str:
-    """The page; every text in it is escaped."""
-    package = files("masquerade.report")
-    environment = Environment(
-        loader=PackageLoader("masquerade.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    ours = {
-        "style": Markup(package.joinpath("style.css").read_text(encoding="utf-8")),
-        "script": Markup(package.joinpath("script.js").read_text(encoding="utf-8")),
-    }
-    return environment.get_template("page.html.jinja").render(**ours, **page)

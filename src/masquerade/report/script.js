@@ -19,7 +19,8 @@ for (const svg of document.querySelectorAll(".chart svg")) {
     const [x, , step] = near[0].point;
     for (const [key, value] of [["x1", x], ["x2", x], ["y1", 10], ["y2", 180]]) cursor.setAttribute(key, value);
     svg.append(cursor);
-    read.textContent = `step ${Number(step).toLocaleString("en")}: ` +
+    const axis = svg.dataset.axis === "steps" ? "step" : svg.dataset.axis;
+    read.textContent = `${axis} ${Number(step).toLocaleString("en")}: ` +
       near.map(({ label, point }) => `${label} ${point.slice(3).join(" ")}`).join(", ");
   });
   svg.addEventListener("pointerleave", () => {
