@@ -97,6 +97,7 @@ def test_no_link_of_a_text_leads_nowhere() -> None:
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/data.md",
+        "docs/recipes.md",
         "docs/settings.md",
     ):
         text = (ROOT / name).read_text(encoding="utf-8")
