@@ -66,7 +66,7 @@ def test_doctor_names_as_many_files_as_asked(masquerade: Masquerade, here: Path)
     ("words", "code", "text"),
     [
         ([], 2, "name a folder"),
-        (["nowhere"], 1, "there is nothing at nowhere"),
+        (["nowhere"], 2, "there is nothing at nowhere"),
         (["empty"], 1, "There is no image here"),
         (["texts"], 1, "There is no image here"),
         (["texts/a.png"], 1, "Not one image can be used"),
@@ -168,6 +168,6 @@ def test_report_and_export_say_where_they_wrote(
     ]
     Path("file").write_text("")
     assert masquerade("export", "timm", "a", "out=file").code == 2
-    assert masquerade("export", "timm", "nowhere").code == 1
-    assert masquerade("report", "a", "nowhere").code == 1
+    assert masquerade("export", "timm", "nowhere").code == 2
+    assert masquerade("report", "a", "nowhere").code == 2
     assert masquerade("report").code == 2

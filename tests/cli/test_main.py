@@ -9,7 +9,7 @@ from tests.cli.command import Masquerade
 from masquerade import __version__
 
 HEAVY = ("torch", "timm", "sklearn", "matplotlib", "numpy", "PIL")
-VERBS = ("pretrain", "evaluate", "predict", "report", "doctor", "list", "cache", "demo", "export")
+VERBS = ("pretrain", "evaluate", "predict", "masks", "report", "doctor", "list", "cache", "demo", "export")
 
 
 def shell(*words: str, code: str = "from masquerade.cli.main import main; main()") -> str:
@@ -48,7 +48,7 @@ def test_help_names_every_verb_in_whole_sentences(masquerade: Masquerade) -> Non
     assert "130 Ctrl-C" in told.out
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "export timm"])
+@pytest.mark.parametrize("verb", [*VERBS, "export timm", "export masker"])
 def test_every_verb_explains_itself(masquerade: Masquerade, verb: str) -> None:
     told = masquerade(*verb.split(), "--help")
     assert told.code == 0
@@ -87,4 +87,4 @@ def test_a_traceback_is_there_for_who_asks(here: Path) -> None:
         env={**os.environ, "MASQUERADE_TRACEBACK": "1"},
     )
     assert done.returncode == 1
-    assert "Traceback" in done.stderr and "MissingData: nowhere does not exist" in done.stderr
+    assert "Traceback" in done.stderr and "WrongPath: nowhere does not exist" in done.stderr

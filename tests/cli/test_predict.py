@@ -52,8 +52,8 @@ def test_out_is_a_table_for_spreadsheets(masquerade: Masquerade, trained: Path, 
         (["new", "with=svm"], 2, "with must be one of linear, knn, got 'svm'"),
         (["new", "wiht=knn"], 2, "Did you mean with=?"),
         (["new", "split=half"], 2, "no split 'half'"),
-        (["nowhere.jpg"], 1, "there is nothing at nowhere.jpg"),
-        (["nowhere/x"], 1, "there is nothing at nowhere/x"),
+        (["nowhere.jpg"], 2, "there is nothing at nowhere.jpg"),
+        (["nowhere/x"], 2, "there is nothing at nowhere/x"),
         (["nowhere"], 2, "no image source or folder is called 'nowhere'"),
         (["text.png"], 1, "text.png is not an image"),
         (["digits"], 2, "the encoder takes images of 3 channels"),
@@ -77,7 +77,7 @@ def test_a_run_that_was_not_measured_says_how_to(
     photographs(here / "new", classes=False, count=3)
     told = masquerade("predict", "a", "new")
     assert told.code == 1
-    assert "masquerade evaluate a linear data=LABELLED_FOLDER" in told.err
+    assert "masquerade evaluate a fits one" in told.err and "data=LABELLED_FOLDER" in told.err
 
 
 def test_a_damaged_head_is_a_sentence(masquerade: Masquerade, trained: Path, here: Path) -> None:

@@ -49,11 +49,12 @@ def test_a_dry_run_says_the_cost_and_leaves_nothing(masquerade: Masquerade, here
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
+        ([], 2, "masquerade pretrain sequential data=photos"),
         (["sequentail"], 2, "Did you mean 'sequential'?"),
         (["sequential", "scale=huge"], 2, "scale must be one of paper, small, smoke, got 'huge'"),
         (["sequential", "epcohs=3", "size=a"], 2, "Did you mean 'epochs'?"),
-        (["sequential", "epochs=abc"], 2, "epochs: input should be a valid integer"),
-        (["sequential", "epochs=0"], 2, "epochs: input should be greater than or equal to 1"),
+        (["sequential", "epochs=abc"], 2, "epochs must be a whole number, got 'abc'"),
+        (["sequential", "epochs=0"], 2, "epochs must be at least 1, got 0"),
         (["sequential", "data=toybux"], 2, "Did you mean 'toybox'?"),
         (["sequential", "maskers=erasee"], 2, "no masker is called 'erasee'. Did you mean"),
         (["sequential", "maskers.0.gird=4"], 2, "has no setting 'gird'"),
@@ -62,21 +63,21 @@ def test_a_dry_run_says_the_cost_and_leaves_nothing(masquerade: Masquerade, here
         (["sequential", "dryrun=true"], 2, "Did you mean dry_run=?"),
         (["sequential", "simclr"], 2, "'simclr' is one name too many"),
         (["sequential", "out="], 2, "out= must name a folder"),
-        (["sequential", "devices=0"], 2, "runtime.devices: input should be greater"),
-        (["sequential", "data=./nowhere"], 1, "there is no folder ./nowhere"),
-        (["sequential", "data=a.txt"], 1, "there is no list a.txt"),
-        (["sequential", "data=a.npy"], 1, "there is no file a.npy"),
+        (["sequential", "devices=0"], 2, "runtime.devices must be at least 1, got 0"),
+        (["sequential", "data=./nowhere"], 2, "there is no folder ./nowhere (looked from "),
+        (["sequential", "data=a.txt"], 2, "there is no list a.txt (looked from "),
+        (["sequential", "data=a.npy"], 2, "there is no file a.npy (looked from "),
         (["sequential", "data=stl10"], 1, "or try data=toybox"),
-        (["sequential", "data=file.png"], 1, "file.png"),
+        (["sequential", "data=file.png"], 2, "file.png is a file, not a folder of images"),
         (["sequential", "data=empty"], 1, "there is no image below"),
         (["sequential", "data=texts"], 1, "there is no image below"),
         (["sequential", "out=file.png"], 1, "file.png is a file; out= must name a folder"),
         (["sequential", "out=file.png/a"], 1, "file.png"),
         (["sequential", "out=texts"], 1, "texts is not empty (1.txt) and holds no run"),
         (["sequential", "out=/proc/masquerade"], 1, "/proc/masquerade"),
-        (["texts"], 1, "masquerade pretrain sequential data=texts"),
+        (["texts"], 2, "masquerade pretrain sequential data=texts"),
         (["broken"], 1, "broken/config.json is not valid JSON"),
-        (["other"], 1, "other/config.json cannot be used: epochs: input should be"),
+        (["other"], 1, "other/config.json cannot be used: epochs must be a whole"),
         (["sequential", "batch=64"], 2, "batch=64 is more than the 40 images"),
     ],
 )  # fmt: skip
@@ -98,7 +99,7 @@ def test_a_mistake_is_one_message_and_an_exit_code(
     rest = [w for w in rest if not (source and w.startswith("data."))]
     if "maskers" in given:
         rest = [w for w in rest if not w.startswith("maskers.")]
-    told = masquerade("pretrain", *words, *(rest if words[0] == "sequential" else []))
+    told = masquerade("pretrain", *words, *(rest if words[:1] == ["sequential"] else []))
     assert (told.code, told.out) == (code, "")
     assert text in told.err
     assert "Traceback" not in told.err

@@ -64,7 +64,7 @@ def test_all_mistakes_come_at_once_with_the_nearest_name():
     text = str(error.value)
     assert "masquerade.maskers.erase has no setting 'gird'. Did you mean 'grid'?" in text
     assert "It has: masks, grid, ratio, clean" in text
-    assert "epochs: input should be greater than or equal to 1, got 0" in text
+    assert "epochs must be at least 1, got 0" in text
     assert "Job has no setting 'oen'" in text
     assert "masquerade.engine.optimizers.sgd has no setting 'lt'" in text
     assert "no objective is called 'simclear'. Did you mean 'simclr'?" in text

@@ -31,7 +31,8 @@ def test_a_head_labels_the_same_after_saving(
     head = config.build().run(pixels, tinted(), {}, Seed(0)).head
     assert head is not None
     head.save(tmp_path / "deep" / "head.safetensors")
-    again = base.load(tmp_path / "deep" / "head.safetensors")
+    again, statistics = base.load(tmp_path / "deep" / "head.safetensors")
+    assert statistics == {}
     features = pixels.features(tinted(9, name="new"))
     told, before = again.predict(features), head.predict(features)
     assert again.config == config

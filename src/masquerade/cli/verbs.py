@@ -70,7 +70,7 @@ def shorts() -> set[str]:
 
 def unnamed() -> str:
     """What to say where nothing is said about what to train."""
-    lines = [f"  {plugin.name:32} {plugin.summary}" for plugin in listing.recipes()]
+    lines = [f"  {plugin.name:32} {plugin.summary}" for plugin in listing.members("recipes", ())]
     return "\n".join(
         [
             "name a recipe, or the folder of a run that was cut:",
@@ -135,8 +135,8 @@ def masks(words: list[str], as_json: bool) -> None:
     kinds = "share each pixel" if found.exclusive else "may overlap"
     count = len(found.images[0].masks)
     each = "one mask each" if count == 1 else f"{count} masks each, which {kinds}"
-    images = "1 image" if len(found.images) == 1 else f"{len(found.images):,} images"
-    show.say(f"{images}, {each}; {found.folder / maskfolder.LIST} lists them")
+    many = "1 image" if len(found.images) == 1 else f"{len(found.images):,} images"
+    show.say(f"{many}, {each}; {found.folder / maskfolder.LIST} lists them")
     show.result(found.folder)
 
 

@@ -17,8 +17,23 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from masquerade.core import plugins
+
+NOUNS = {  # by the first word of what pydantic calls a mistake
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a table of names and values",
+    "model": "a table of settings",
+}
+
+INSIDE = ("function", "literal[")  # how pydantic names a place that is no key of ours
 
 # Not typing.Self: the run-time checks of the tests look at methods one by one.
 S = TypeVar("S", bound="Settings")
@@ -192,19 +207,38 @@ def sentences(cls: type[Settings], tree: Any, error: ValidationError) -> list[st
     """One sentence per mistake, with the nearest known name where a key is unknown."""
     lines = []
     for item in error.errors(include_url=False):
-        place = tuple(
-            p for p in item["loc"] if not (isinstance(p, str) and p.startswith("function"))
-        )
+        place = tuple(p for p in item["loc"] if not (isinstance(p, str) and p.startswith(INSIDE)))
         where = ".".join(str(p) for p in place)
         if item["type"] == "extra_forbidden":
             lines.append(unknown(owner(cls, tree, place[:-1]), str(place[-1]), place))
+        elif item["type"] == "value_error":
+            text = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {text[:1].lower()}{text[1:]}" if where else text)
         else:
             came = item["input"]
             plain = isinstance(came, str | int | float | bool | None)
-            shown = f", got {came!r}" if plain and item["type"] != "value_error" else ""
-            text = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {text[:1].lower()}{text[1:]}{shown}" if where else text)
+            lines.append(f"{where} {wanted(item)}{f', got {came!r}' if plain else ''}".lstrip())
     return lines
+
+
+def wanted(item: ErrorDetails) -> str:
+    """What a value had to be, as the rest of a sentence that begins with its key."""
+    kind, limits = item["type"], item.get("ctx", {})
+    bounds = {
+        "greater_than_equal": ("at least", "ge"),
+        "greater_than": ("more than", "gt"),
+        "less_than_equal": ("at most", "le"),
+        "less_than": ("less than", "lt"),
+    }
+    if kind in bounds:
+        words, limit = bounds[kind]
+        return f"must be {words} {limits[limit]:g}"
+    if kind == "literal_error":
+        return f"must be one of {limits['expected'].replace(' or ', ', ').replace(chr(39), '')}"
+    if kind in ("missing", "string_too_short"):
+        return "is missing" if kind == "missing" else "must not be empty"
+    start = kind.partition("_")[0]
+    return f"must be {NOUNS[start]}" if start in NOUNS else f"is wrong: {item['msg']}"
 
 
 def unknown(model: type[Settings], key: str, place: tuple[int | str, ...]) -> str:

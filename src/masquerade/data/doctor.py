@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import WrongPath
 from masquerade.data import develop
 from masquerade.data.arrange import Arranged, arranged
 from masquerade.data.decode import Judged, Plan
@@ -69,11 +69,11 @@ def examine(path: Path, channels: Channels = "rgb") -> Report:
         channels: As pretraining would read them.
 
     Raises:
-        MissingData: There is nothing at the path.
+        WrongPath: There is nothing at the path.
     """
     path = path.expanduser()
     if not path.exists():
-        raise MissingData(f"there is nothing at {path} (looked from {Path.cwd()})")
+        raise WrongPath(f"there is nothing at {path} (looked from {Path.cwd()})")
     passed: tuple[Finding, ...] = ()
     if path.is_dir():
         listing = listed(path.resolve())

@@ -2,8 +2,9 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -19,6 +20,8 @@ from masquerade.core.seed import Seed
 from masquerade.data.images import ImageSet
 from masquerade.evaluate.frozen import Frozen, Layer
 
+STATISTICS = "statistics/"  # before the names of batch-norm statistics in a head's file
+
 
 class Unlabelled(ValueError):
     """A protocol that needs labels was given images that have none."""
@@ -31,6 +34,8 @@ class ProtocolConfig(Plug):
         crop: The centred share of the shorter side that the encoder sees. 1 is all of it,
             0.875 the ImageNet habit, 96/256 = 0.375 what ADIOS's code does to 96-px images.
         layer: Whose features are measured, the backbone's or the projector's.
+        bn: Whose batch-norm statistics the encoder uses: those kept in training, which masked
+            views went into, or (`recalibrate`) those of whole images that the protocol fits on.
     """
 
     family: ClassVar[str] = "masquerade.evaluate"
@@ -38,6 +43,7 @@ class ProtocolConfig(Plug):
     noun: ClassVar[str] = "protocol"
     crop: float = Field(1.0, gt=0, le=1)
     layer: Layer = "backbone"
+    bn: Literal["trained", "recalibrate"] = "trained"
 
     @abstractmethod
     def build(self) -> "Protocol":
@@ -84,15 +90,34 @@ class Head(ABC):
     def tensors(self) -> dict[str, Tensor]:
         """What it has learned, by name."""
 
-    def save(self, path: Path) -> None:
-        """Write it to one safetensors file, whole or not at all."""
+    def save(self, path: Path, statistics: Mapping[str, Tensor] = {}) -> None:
+        """Write it to one safetensors file, whole or not at all.
+
+        Args:
+            path: The file.
+            statistics: Those of the encoder's batch norms, where it was fitted on others than
+                the encoder's own.
+        """
         about = {"config": json.dumps(self.config.tree()), "classes": json.dumps(self.classes)}
-        held = {n: t.detach().cpu().contiguous() for n, t in self.tensors().items()}
+        named = {**self.tensors(), **{f"{STATISTICS}{n}": t for n, t in statistics.items()}}
+        held = {n: t.detach().cpu().contiguous() for n, t in named.items()}
         whole = safetensors.torch.save(held, about)
         RunDir(path.parent).write(path.name, lambda out: out.write(whole))
 
 
-def load(path: Path) -> Head:
+class Loaded(NamedTuple):
+    """A head from a file.
+
+    Attributes:
+        head: The fitted classifier.
+        statistics: Of the encoder's batch norms, as `save` was given them; often none.
+    """
+
+    head: Head
+    statistics: dict[str, Tensor]
+
+
+def load(path: Path) -> Loaded:
     """The head in a file; nothing in the file is run.
 
     Raises:
@@ -109,7 +134,9 @@ def load(path: Path) -> Head:
     if not {"config", "classes"} <= set(about):
         raise MissingData(f"{path} holds no fitted head")
     config = ProtocolConfig.parse(json.loads(about["config"]))
-    return config.restore(tensors, tuple(json.loads(about["classes"])))
+    own = {n: t for n, t in tensors.items() if not n.startswith(STATISTICS)}
+    others = {n.removeprefix(STATISTICS): t for n, t in tensors.items() if n not in own}
+    return Loaded(config.restore(own, tuple(json.loads(about["classes"]))), others)
 
 
 class Result(NamedTuple):

@@ -1,11 +1,13 @@
 """Evaluate: protocols on a run's encoder, beside an untrained one and raw pixels."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from math import exp
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
@@ -15,8 +17,10 @@ from masquerade.engine.runtime import Runtime
 from masquerade.evaluate import embedding, knn, linear
 from masquerade.evaluate.base import ProtocolConfig, Result, Unlabelled
 from masquerade.evaluate.frozen import Frozen
+from masquerade.evaluate.recalibrate import recalibrated, statistics
 from masquerade.jobs import finished
 from masquerade.jobs.settings import OnImages, limited
+from masquerade.pretext import diagnosis
 
 TESTS = ("test", "val", "seen")
 
@@ -60,10 +64,20 @@ class Evaluate(OnImages):
         return plain.override([f"{key}={value}" for key, value in changes.items()])
 
     def with_words(self, words: list[str]) -> "Evaluate":
-        """A copy after overrides in which `knn.k=5` is short for `protocols.knn.k=5`."""
-        return self.override(
-            [f"protocols.{w}" if w.partition(".")[0] in self.protocols else w for w in words]
-        )
+        """A copy after overrides with two shorthands.
+
+        `knn.k=5` is short for `protocols.knn.k=5`, and `bn=recalibrate` for that of every
+        protocol.
+        """
+        told = []
+        for word in words:
+            if word.startswith("bn="):
+                told += [f"protocols.{name}.{word}" for name in self.protocols]
+            else:
+                told.append(
+                    f"protocols.{word}" if word.partition(".")[0] in self.protocols else word
+                )
+        return self.override(told)
 
     def splits(self) -> tuple[str, tuple[str, ...]]:
         """The split to fit on and the splits to measure on."""
@@ -92,18 +106,66 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
     train = limited(config.data.load(fit_on, trained.size), config.limit)
     tests = {n: limited(config.data.load(n, trained.size), config.limit) for n in measure_on}
     found = {}
+    known: dict[float, Renormed] = {}
     for name, protocol in config.protocols.items():
         say(f"{name}: fitted on {train.name}, measured on {', '.join(tests) or 'nothing'}")
-        measured = measure(protocol, encoders, train, tests, config)
+        used = Renormed(encoders, {}, [], {})
+        if protocol.bn == "recalibrate":
+            if protocol.crop not in known:
+                known[protocol.crop] = renormed(encoders, train, protocol.crop, config.seed)
+            used = known[protocol.crop]
+        measured = measure(protocol, used.encoders, train, tests, config)
         found[name] = content = {
             "protocol": protocol.tree(),
             "data": train.name,
             "labelled": train.labels is not None,
             "rows": {who: result.metrics for who, result in measured.items() if result.metrics},
-            "notes": notes(measured),
+            "notes": [*notes(measured), *used.notes],
+            **used.about,
         }
-        keep(folder, name, content, measured, protocol.compares)
+        keep(folder, name, content, measured, protocol.compares, used.statistics)
     return found
+
+
+class Renormed(NamedTuple):
+    """Encoders, and what was done to their batch norms.
+
+    Attributes:
+        encoders: By name.
+        about: What is written down: `bn` with the number of images, drift and spread.
+        notes: The same in words.
+        statistics: What a head fitted on the trained encoder must be used with; often none.
+    """
+
+    encoders: dict[str, Frozen]
+    about: dict[str, Any]
+    notes: list[str]
+    statistics: dict[str, Tensor]
+
+
+def renormed(encoders: dict[str, Frozen], train: ImageSet, crop: float, seed: int) -> Renormed:
+    """The encoders with batch-norm statistics of whole images, and how far they had drifted.
+
+    `drift` is the mean over all channels of the distance between the mean kept in training and
+    that of whole images, in standard deviations of whole images; `spread` that of the absolute
+    logarithm of the quotient of the two deviations. Both are 0 where nothing changes.
+    """
+    where = Seed(seed).fold("evaluate")
+    found = {who: recalibrated(frozen, train, crop, where) for who, frozen in encoders.items()}
+    trained = found["trained"]
+    others = {who: one.frozen for who, one in found.items()}
+    if not trained.images:
+        note = "this encoder has no batch norm: bn=recalibrate changes nothing"
+        return Renormed(others, {"bn": {"images": 0}}, [note], {})
+    before, after = encoders["trained"].encoder, trained.frozen.encoder
+    drift, spread = (float(v) for v in diagnosis.drift(before.state_dict(), after.state_dict()))
+    note = (
+        f"batch-norm statistics re-estimated on {trained.images:,} clean images of {train.name}: "
+        f"channel means had drifted by {drift:.2f} standard deviations, deviations by a factor of "
+        f"{exp(spread):.2f} (averages over channels)"
+    )
+    about = {"bn": {"images": trained.images, "drift": drift, "spread": spread}}
+    return Renormed(others, about, [note], statistics(trained.frozen))
 
 
 def frozen(folder: RunDir, runtime: Runtime) -> Frozen:
@@ -172,8 +234,13 @@ def keep(
     content: dict[str, Any],
     measured: dict[str, Result],
     compares: bool,
+    normed: dict[str, Tensor],
 ) -> None:
-    """Write numbers, arrays (by encoder, if several are compared) and the fitted head."""
+    """Write numbers, arrays (by encoder, if several are compared) and the fitted head.
+
+    The head takes along the batch-norm statistics it was fitted with, where they are not the
+    encoder's own.
+    """
     arrays = {f"{who}/{key}": a for who, r in measured.items() for key, a in r.arrays.items()}
     if not compares:
         arrays = measured["trained"].arrays
@@ -181,5 +248,5 @@ def keep(
         folder.write(f"eval/{name}.npz", lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]  # arrays by name
     head = measured["trained"].head
     if head:
-        head.save(folder.file(f"eval/{name}.safetensors"))
+        head.save(folder.file(f"eval/{name}.safetensors"), normed)
     folder.write_json(f"eval/{name}.json", content)

@@ -11,6 +11,7 @@ import torch
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.evaluate import base
+from masquerade.evaluate.recalibrate import restored
 from masquerade.jobs import finished
 from masquerade.jobs.evaluate import frozen
 from masquerade.jobs.given import looked_up
@@ -54,10 +55,12 @@ def run(
         BadImages: None of them can be used.
         ValueError: The images do not fit the encoder.
     """
-    fitted = base.load(kept(folder, head))
+    fitted, statistics = base.load(kept(folder, head))
     runtime = finished.settings(folder).runtime.replace(devices=1).resolved()
     torch.set_num_threads(runtime.threads)
     encoder = frozen(folder, runtime)
+    if statistics:
+        encoder = restored(encoder, statistics)
     data = looked_up(images, split, encoder.size, len(encoder.mean))
     for note in data.notes:
         say(note)

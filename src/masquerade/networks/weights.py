@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import MissingData, WrongPath
 
 INSIDE = ("encoder.safetensors", "model.safetensors", "pytorch_model.bin")  # of a folder
 
@@ -76,12 +76,12 @@ def located(source: str) -> Path:
     if path.is_dir():
         inside = [path / name for name in INSIDE if (path / name).is_file()]
         if not inside:
-            raise MissingData(f"no {' or '.join(INSIDE)} under {path}")
+            raise WrongPath(f"no {' or '.join(INSIDE)} under {path} (looked from {Path.cwd()})")
         return inside[0]
     if not path.is_file():
-        raise MissingData(
-            f"no weights at {path}. weights= takes a .safetensors or .pth file, a run's folder, "
-            "or public for the published ones"
+        raise WrongPath(
+            f"no weights at {path} (looked from {Path.cwd()}). weights= takes a .safetensors or "
+            ".pth file, a run's folder, or public for the published ones"
         )
     return path
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import WrongPath
 from masquerade.data.images import ImageSet
 from masquerade.data.prepare import part
 from masquerade.data.sources.base import SourceConfig
@@ -70,7 +70,7 @@ class Config(SourceConfig):
     def _open(self) -> dict[str, Any]:
         path = Path(self.path).expanduser()
         if not path.is_file():
-            raise MissingData(
+            raise WrongPath(
                 f"there is no file {self.path} (looked from {Path.cwd()}); or try data=toybox"
             )
         try:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import WrongPath
 from masquerade.data.arrange import Arranged, arranged
 from masquerade.data.decode import Plan
 from masquerade.data.develop import File
@@ -76,7 +76,12 @@ class Config(SourceConfig):
     def _arranged(self) -> Arranged:
         root = Path(self.path).expanduser()
         if not root.is_dir():
-            raise MissingData(
+            if root.is_file():
+                raise WrongPath(
+                    f"{self.path} is a file, not a folder of images. Name the folder it lies in; "
+                    "single images are named in a .txt file, one path per line"
+                )
+            raise WrongPath(
                 f"there is no folder {self.path} (looked from {Path.cwd()}). Name a folder of "
                 "images, or try data=toybox"
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import WrongPath
 from masquerade.data.decode import Plan
 from masquerade.data.develop import File
 from masquerade.data.images import ImageSet
@@ -59,7 +59,7 @@ class Config(SourceConfig):
     def _lines(self) -> tuple[list[File], list[str]]:
         path = Path(self.path).expanduser()
         if not path.is_file():
-            raise MissingData(
+            raise WrongPath(
                 f"there is no list {self.path} (looked from {Path.cwd()}). A list has one image "
                 "path per line; or try data=toybox"
             )
