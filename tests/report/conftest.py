@@ -69,7 +69,7 @@ def config(title: str, seed: int, maskers: int, **more: Any) -> dict[str, Any]:
     }
 
 
-def rows(steps: int, maskers: int) -> list[dict[str, float]]:
+def rows(steps: int, maskers: int, dead: int | None = 2) -> list[dict[str, float]]:
     rng = noise("metrics")
     found: list[dict[str, float]] = []
     for step in range(0, steps, 2):
@@ -90,7 +90,17 @@ def rows(steps: int, maskers: int) -> list[dict[str, float]]:
                 "masker/loss": -row["encoder/loss"],
                 "masker/price": 0.02 + 0.2 * np.exp(-5 * t),
             }
-            row |= {"masker/softness": 0.75 - 0.5 * t, "masker/image_dependence": 0.6 * t}
+            row |= {"masker/softness": 0.75 - 0.5 * t, "masker/image_dependence": 0.2 + 0.4 * t}
+            row |= {
+                "masker/dimming": 0.9 - 0.6 * t,
+                "masker/overlap": 0.2,
+                "masker/raggedness": 0.1,
+            }
+            row |= {"masker/gradient": 0.2, "encoder/gradient": 1.0}
+        for k in range(maskers):
+            row |= {f"masker/loss/{k}": row["encoder/loss"] + 0.3, f"masker/gain/{k}": 0.3}
+            if k == dead and step >= 100:
+                row[f"masker/size/{k}"] = 0.01
         found.append(row)
         if step % 10 == 0:
             health = {"std": 0.6 + 0.35 * t, "rankme": 20 + 40 * t}
@@ -131,6 +141,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         labels: bool = True,
         classes: tuple[str, ...] = CLASSES,
         pictures: NDArray[np.uint8] | None = None,
+        dead: int | None = 2,
         title: str | None = None,
         **more: Any,
     ) -> RunDir:
@@ -138,7 +149,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         pictures = photos(60) if pictures is None else pictures
         run.write_json("config.json", config(title or name, seed, maskers, **more))
         run.write_json("environment.json", {"torch": "2.6", "device": "CPU, bf16", "cores": 2})
-        lines = rows(300 if finished else 90, maskers)
+        lines = rows(300 if finished else 90, maskers, dead)
         if not labels:
             lines = [{k: v for k, v in r.items() if not k.startswith("probe")} for r in lines]
         run.write_text("metrics.jsonl", "".join(json.dumps(r) + "\n" for r in lines))
@@ -157,7 +168,8 @@ def write_run(tmp_path: Path) -> WriteRun:
                     run, f"eval/{protocol}.npz", {"trained/confusion/test": np.full((10, 10), 10)}
                 )
             if maskers:
-                about = {"slot": 2, "test/iou": 0.45, "square/iou": 0.40, "chosen_on": "train"}
+                about = {"slot": 2, "test/iou": 0.45, "test/square": 0.40, "chosen_on": "train"}
+                about |= {"test/ari": 0.31, "test/square_ari": 0.13}
                 run.write_json("eval/masks.json", about)
         if finished:
             write_embedding(run, pictures, labels, classes)

@@ -2,58 +2,20 @@ import html
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
+from tests.report.pages import Page, read
 
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.report import page
+from masquerade.report.read import story
 
-Attributes = list[tuple[str, str | None]]
 WriteRun = Callable[..., RunDir]
-VOID = {"meta", "img"}  # SVG says itself where it closes at once
-
-
-class Page(HTMLParser):
-    """What a browser would find: every tag closed in order, its attributes, its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-        self.text = " ".join(" ".join(self.texts).replace("\xa0", " ").split())
-
-    def handle_starttag(self, tag: str, attrs: Attributes) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: Attributes) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
-        self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("script", "style"):
-            self.texts.append(data)
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.tags if name == tag]
-
-
-def read(path: Path) -> Page:
-    return Page(path.read_text(encoding="utf-8"))
 
 
 def test_a_page_is_well_formed_and_holds_the_numbers_of_its_run(write_run: WriteRun) -> None:
@@ -66,7 +28,8 @@ def test_a_page_is_well_formed_and_holds_the_numbers_of_its_run(write_run: Write
     for number in ("41.2 %", "50.3 %", "36.2 %", "23.3 %", "0.45", "0.40"):
         assert number in found.text
     assert "rendered objects on real photo tiles" in found.text
-    assert "mask 3 hides almost nothing" in found.text
+    assert "Mask 3 hides nothing since step 105 (1.0% of the image)" in found.text
+    assert "(ARI, where 1 is perfect and 0 chance) 0.31; the square reaches 0.13" in found.text
     assert "overlap" in found.text  # a setting
 
 
@@ -180,19 +143,21 @@ def test_grey_and_large_pictures_are_shown(write_run: WriteRun) -> None:
         assert path.stat().st_size < 2_000_000
 
 
-def test_runs_that_differ_only_in_their_seed_are_one_row_with_spread(write_run: WriteRun) -> None:
-    first = write_run("a", title="sequential")
-    others = []
-    for seed, value in ((1, 0.402), (2, 0.452)):
-        scores = {"trained": {"test/top1": value, "seen/top1": 0.5}}
-        others.append(write_run(f"b{seed}", title="sequential", seed=seed, scores=scores))
-    rival = write_run("simclr", maskers=0, scores={"trained": {"test/top1": 0.2}})
-    found = read(page.write(first, [*others, rival]))
-    assert "sequential 3 seeds" in found.text
-    assert "42.2 % ± 2.6" in found.text  # of 41.2, 40.2 and 45.2
-    assert "mean of 3 seeds" in found.text
-    assert "Compared with simclr (Linear, test): 22.2 points better" in found.text
-    assert "sequential, seed 2" in found.text  # in the curves
+def test_runs_of_a_page_that_differ_only_in_their_seed_are_one_row(write_run: WriteRun) -> None:
+    runs = [write_run("a", title="sequential"), write_run("b", title="sequential", seed=1)]
+    filled = page.content(story(runs[0]), [story(runs[1])])
+    assert filled["results"].rows[0].note == "2 seeds"
+    assert len(filled["charts"][0].lines) == 2
+
+
+def test_a_healthy_run_is_told_so_and_one_that_goes_on_is_judged_so_far(
+    write_run: WriteRun,
+) -> None:
+    found = read(page.write(write_run(dead=None)))
+    assert "The masks are healthy: each of the 4 masks hides" in found.text
+    assert "How much harder each mask makes it" in found.text
+    summary = RunDir(write_run("b", finished=False).path)
+    assert "masks" in read(page.write(summary)).text
 
 
 def demo(write_run: WriteRun, tmp_path: Path, main: str) -> RunDir:

@@ -18,7 +18,7 @@ from masquerade.report.words import NONE, span
 
 PAGE = "comparison.html"
 STRIPS = 4  # pictures of ranges; the table has the rest
-ORDER = ("Linear, test", "kNN, test", "Mask IoU", "Mask ARI", "CPU time")
+ORDER = ("Linear, test", "kNN, test", "Mask IoU", "Mask ARI", "CPU time", "Steps")
 FEW = 14  # differing settings that are shown without a click
 
 
@@ -43,7 +43,7 @@ def content(stories: Sequence[Story]) -> dict[str, Any]:
     names = group_names(groups)
     wanted = best_first(standing.measures(groups))
     mood, sentence, detail = standing.leader(groups, names)
-    strips = [s for m in wanted if (s := standing.strip(m, groups, names))]
+    strips = [s for m in wanted if m.kind != "count" and (s := standing.strip(m, groups, names))]
     differing = differences(groups)
     return {
         "title": titled(groups, names),
@@ -57,6 +57,7 @@ def content(stories: Sequence[Story]) -> dict[str, Any]:
         "gallery": gallery(groups, names),
         "colours": pictures.COLOURS,
         "charts": curves(groups, names),
+        "several": any(len(group) > 1 for group in groups),
         "names": names,
         "differences": differing,
         "open": len(differing) <= FEW,
@@ -87,8 +88,6 @@ def best_first(found: Sequence[standing.Measure]) -> list[standing.Measure]:
 def curves(groups: Sequence[Sequence[Story]], names: Sequence[str]) -> list[Chart]:
     """One line per group, a band from its lowest to its highest seed."""
     lines = list(zip(names, groups, strict=True))
-    several = any(len(group) > 1 for group in groups)
-    band = " Band: from the lowest to the highest seed." if several else ""
     found = []
     for plot in PLOTS:
         drawn = [
@@ -98,7 +97,7 @@ def curves(groups: Sequence[Sequence[Story]], names: Sequence[str]) -> list[Char
         found.append(
             chart(
                 plot.title,
-                plot.about + band,
+                plot.about,
                 drawn,
                 smooth=False,
                 share=plot.share,

@@ -1,12 +1,11 @@
 """A paper's table beside ours: as rows of text, as Markdown and as one HTML page."""
 
-from importlib.resources import files
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from masquerade.report.template import rendered
 
 NONE = "-"
+PROTOCOLS = {"knn": "kNN", "linear_110": "crop 96 of 110"}
 
 
 class Grid(NamedTuple):
@@ -30,7 +29,7 @@ def grid(content: dict[str, Any]) -> Grid:
         if column in papers:
             heads.append(f"{papers[column]}, paper")
         heads.append(f"{column}, ours")
-        heads += [f"{column}, {name}" for name in protocols[1:]]
+        heads += [f"{column}, {PROTOCOLS.get(name, name)}" for name in protocols[1:]]
     rows = []
     for row in dict.fromkeys(c["row"] for c in cells):
         line = [row]
@@ -106,14 +105,5 @@ def row(cells: list[str]) -> str:
 
 def page(content: dict[str, Any]) -> str:
     """The table and its sentences as one page that loads nothing; every text is escaped."""
-    environment = Environment(
-        loader=PackageLoader("masquerade.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = files("masquerade.report").joinpath("style.css").read_text(encoding="utf-8")
-    return environment.get_template("paper_table.html.jinja").render(
-        style=Markup(style), grid=grid(content), said=said(content), **content
-    )
+    shown = {**content, "grid": grid(content), "said": said(content)}
+    return rendered("paper_table.html.jinja", shown)

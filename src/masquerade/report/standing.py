@@ -19,19 +19,21 @@ class Measure(NamedTuple):
     Attributes:
         head: What it is.
         about: How to read it.
-        kind: A share of images, an index, or seconds.
+        kind: A share of images, an index, seconds, or a count.
         of: The number of a run, None if it has none.
     """
 
     head: str
     about: str
-    kind: Literal["share", "index", "time"]
+    kind: Literal["share", "index", "time", "count"]
     of: Callable[[Story], float | None]
 
     def said(self, value: float, digits: int = 1) -> str:
         """A value in words."""
         if self.kind == "time":
             return span(value)
+        if self.kind == "count":
+            return f"{value:,.0f}"
         return percent(value, digits) if self.kind == "share" else f"{value:.2f}"
 
     def over(self, group: Sequence[Story]) -> Spread | None:
@@ -51,6 +53,7 @@ def measures(groups: Groups) -> list[Measure]:
         for key, name, about in MASKS
     ]
     found.append(Measure("CPU time", "Of the training.", "time", lambda told: told.cpu_seconds))
+    found.append(Measure("Steps", "Of the training.", "count", lambda told: float(told.steps)))
     return [m for m in found if any(m.over(group) for group in groups)]
 
 
@@ -91,14 +94,12 @@ def standing(groups: Groups, names: Sequence[str], wanted: Sequence[Measure]) ->
         cells = [
             ranged(measure, s, top) for measure, s, top in zip(wanted, spreads, best, strict=True)
         ]
-        steps = sorted({told.steps for told in group})
-        cells.append(Cell(f" {DASH} ".join(f"{s:,}" for s in dict.fromkeys((steps[0], steps[-1])))))
         rows.append(Row(name, seeds(group), cells))
     rows += baselines(groups, wanted)
     return Table(
         "Mean over seeds; behind it, small, the lowest and the highest. Bold: the best of its "
         "column.",
-        [*(m.head for m in wanted), "Steps"],
+        [m.head for m in wanted],
         rows,
         " ".join(
             [*cautions(groups), *(f"{m.head}: {m.about}" for m in wanted if m.kind == "index")]
@@ -119,8 +120,8 @@ def ranged(measure: Measure, found: Spread | None, best: float) -> Cell:
     note = ""
     if len(found.each) > 1:
         low, high = (measure.said(v).replace("\N{NO-BREAK SPACE}%", "") for v in found[1:3])
-        note = f"{low}{DASH}{high}"
-    top = measure.kind != "time" and text == measure.said(best)
+        note = f"{low}{DASH}{high}" if low != high else ""
+    top = measure.kind in ("share", "index") and text == measure.said(best)
     return Cell(text, note, top)
 
 
@@ -139,7 +140,7 @@ def baselines(groups: Groups, wanted: Sequence[Measure]) -> list[Row]:
             found = spread(list(dict.fromkeys(s.value for s in scores)))
             cells.append(ranged(measure, found, 2.0))
         if any(cell.text != NONE for cell in cells):
-            rows.append(Row(name, "", [*cells, Cell(NONE)]))
+            rows.append(Row(name, "", cells))
     return rows
 
 
@@ -233,14 +234,16 @@ def leader(groups: Groups, names: Sequence[str]) -> tuple[str, str, str]:
         (first, a), (second, b) = ranks[:2]
         detail = f"Measured by {column.head}, the mean over the seeds of each."
         shown = f"{percent(first.mean)} against {percent(second.mean)}"
-        ahead = f"{names[a]} is ahead of {names[b]} by {points(first.mean - second.mean)} ({shown})"
+        ahead = (
+            f"“{names[a]}” is ahead of “{names[b]}” by {points(first.mean - second.mean)} ({shown})"
+        )
         if len(first.each) == 1 or len(second.each) == 1:
             one, two = score(groups[a][0], column), score(groups[b][0], column)
             assert one is not None and two is not None
             clear = gap(Score(first.mean, one.images), Score(second.mean, two.images)) > 0
             if clear:
                 return "open", f"{ahead}; with one seed each, seeds alone could explain it.", detail
-            near = f"{names[a]} and {names[b]} cannot be told apart ({shown})"
+            near = f"“{names[a]}” and “{names[b]}” cannot be told apart ({shown})"
             return "mixed", f"{near}: up to {points(doubt(one, two))} may be chance.", detail
         if first.low > second.high:
             return "good", f"{ahead}: every seed of the one beats every seed of the other.", detail
