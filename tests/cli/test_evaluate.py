@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -42,6 +43,40 @@ def test_images_without_labels_are_one_sentence_and_a_map(
     assert len(sentences) == 1
     assert Path("a/eval/embedding.npz").stat().st_mtime > Path("a/config.json").stat().st_mtime
     assert "flat" in Path("a/eval/embedding.json").read_text()
+
+
+def test_a_protocol_that_needs_labels_and_finds_none_is_one_sentence_and_no_success(
+    masquerade: Masquerade, trained: Path, here: Path
+) -> None:
+    photographs(here / "flat", classes=False)
+    shutil.copytree(trained, "a")
+    told = masquerade("evaluate", "a", "linear", "data=flat")
+    assert (told.code, told.out) == (1, "")
+    assert "flat has no labels, and linear needs them" in told.err
+    both = masquerade("evaluate", "a", "knn", "linear", "data=flat")
+    assert both.code == 1 and "flat has no labels, and knn and linear need them" in both.err
+
+
+def test_batch_norm_is_recalibrated_said_written_down_and_used_by_predict(
+    masquerade: Masquerade, trained: Path, here: Path
+) -> None:
+    shutil.copytree(trained, "a")
+    photographs(here / "new", classes=False, count=12)
+    words = ["knn", "linear", "baselines=false"]
+    before = masquerade("evaluate", "a", *words, "--json").json
+    assert before["knn"]["protocol"]["bn"] == "trained" and "bn" not in before["knn"]
+    usual = masquerade("predict", "a", "new", "with=knn", "--json").json
+    told = masquerade("evaluate", "a", *words, "bn=recalibrate")
+    assert "batch-norm statistics re-estimated on 40 clean images of toybox" in told.out
+    found = json.loads(Path("a/eval/knn.json").read_text())
+    assert found["protocol"]["bn"] == "recalibrate"
+    assert found["bn"]["images"] == 40 and found["bn"]["drift"] > 0 < found["bn"]["spread"]
+    other = masquerade("predict", "a", "new", "with=knn", "--json").json
+    assert [row["score"] for row in other] != [row["score"] for row in usual]
+    masquerade("evaluate", "a", *words)
+    again = masquerade("predict", "a", "new", "with=knn", "--json").json
+    assert again == usual
+    assert masquerade("evaluate", "a", "knn", "bn=maybe").code == 2
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_all_mistakes_come_at_once_with_the_nearest_name():
 
 
 def test_what_is_not_key_equals_value_is_told_with_the_rest():
-    with pytest.raises(ValueError, match=r"'epochs' is not of the form key=value\nepochs:"):
+    with pytest.raises(ValueError, match=r"'epochs' is not of the form key=value\nepochs must"):
         Job().override(["epochs", "epochs=0"])
 
 
@@ -91,7 +91,7 @@ def test_a_module_of_another_family_is_refused():
 
 
 def test_a_plug_in_without_a_name_is_asked_for_one():
-    with pytest.raises(ValueError, match=r"say which masker with 'kind'; there are: erase, seq"):
+    with pytest.raises(ValueError, match=r"say which masker with 'kind'; there are: .*erase, seq"):
         Job.parse({"maskers": [{"ratio": 0.5}]})
 
 
