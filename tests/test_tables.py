@@ -100,7 +100,7 @@ def test_a_table_has_mean_spread_and_paired_gains_of_all_runs(tmp_path: Path) ->
     assert gain["ours"]["mean"] == pytest.approx(mean(differences))
     assert gain["ours"]["sd"] == pytest.approx(stdev(differences))
     grid = paper_table.grid(content)
-    assert grid.heads == ["", "toys, paper", "toys, ours", "toys, knn"]
+    assert grid.heads == ["", "toys, paper", "toys, ours", "toys, kNN"]
     assert grid.rows[0][:2] == ["plain", "50.00 ± 1.00"]
     assert grid.rows[1][2] == f"{mean(shares['masked']):.2f} ± {stdev(shares['masked']):.2f}"
     text = (folder.path / "table.md").read_text()
