@@ -148,8 +148,13 @@ def trained(config: Pretrain, wanted: Wanted, place: Path, say: Say) -> None:
 
 def measured(cell: Cell, run: RunDir, say: Say) -> None:
     """Measure a run as its cell asks; what is measured already stays."""
-    done = run.results("eval")
-    todo = {n: p for n, p in cell.protocols.items() if done.get(n, {}).get("protocol") != p.tree()}
+    found = run.results("eval")
+    done = {
+        name
+        for name, protocol in cell.protocols.items()
+        if found.get(name, {}).get("protocol") == protocol.tree() and scores(cell, name, [run])
+    }
+    todo = {name: p for name, p in cell.protocols.items() if name not in done}
     if todo:
         plain = evaluating.Evaluate.of(run, [], {})
         config = plain.replace(protocols=todo, tests=(cell.split,), baselines=False)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from masquerade.data.images import ImageSet
+from masquerade.evaluate import linear
 from masquerade.jobs.settings import Pretrain
 from masquerade.maskers import adios, sequential
 from masquerade.recipes.base import SCALES, recipe, recipes, table, tables
@@ -70,6 +71,15 @@ def test_a_table_has_one_cell_for_each_place_at_every_scale(name: str) -> None:
         assert len(set(places)) == len(places)
         for cell in cells:
             assert cell.protocols and cell.split in ("test", "val")
+
+
+def test_imagenet100s_is_measured_on_the_authors_crop_and_on_the_usual_one() -> None:
+    for cell in table("adversarial_masking.linear", "paper").cells:
+        probes = cell.protocols
+        assert all(isinstance(p, linear.Config) and p.mode == "sgd" for p in probes.values())
+        resized = [round(cell.settings.size / p.crop) for p in probes.values()]
+        assert resized == ([256, 110] if cell.column == "ImageNet100-S" else [96])
+        assert cell.split == ("val" if cell.column == "ImageNet100-S" else "test")
 
 
 def test_the_published_numbers_are_those_of_the_sequential_paper() -> None:
