@@ -37,7 +37,8 @@ class Game(Settings):
 
 def weighed(step: int) -> bool:
     """Whether the clean loss is measured in this step, too: often at first, then each 100th."""
-    return step % (10 if step < 100 else 100) == 0
+    often = 10 if step < 100 else 100
+    return step % often == often - 1
 
 
 class _Reverse(torch.autograd.Function):
