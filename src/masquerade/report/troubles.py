@@ -23,16 +23,16 @@ class Finding(NamedTuple):
 
 def embeddings(told: Story) -> Verdict | None:
     """The last verdict on the embeddings; None before the first."""
-    key = "health/verdict"
-    row = next((r for r in reversed(told.rows) if isinstance(r.get(key), str)), None)
+    logged = [r for r in told.rows if isinstance(r.get("health/verdict"), str)]
+    state = str(logged[-1].get("health/state", "")) if logged else ""
     final = told.summary.get("verdict")
     if isinstance(final, dict) and {"healthy", "text"} <= set(final):
-        about = str(final["text"]).partition(":")[0]
+        about = state or str(final["text"]).partition(":")[0]
         return Verdict(bool(final["healthy"]), f"embeddings {final['text']}", None, about)
-    if row is None:
+    if not logged:
         return None
-    state = str(row.get("health/state", ""))
-    return Verdict(state in ("healthy", "too few"), f"embeddings so far {row[key]}", None, state)
+    text = f"embeddings so far {logged[-1]['health/verdict']}"
+    return Verdict(state in ("healthy", "too few"), text, None, state)
 
 
 def masks(told: Story) -> list[Verdict]:
