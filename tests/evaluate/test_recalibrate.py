@@ -30,36 +30,47 @@ class Body(nn.Module):
         return found
 
 
+def body(whole: Frozen) -> Body:
+    assert isinstance(whole.encoder, Body)
+    return whole.encoder
+
+
+def running(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
+    """Running mean and variance."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean.double(), norm.running_var.double()
+
+
 def frozen(batch: int = 256, projector: nn.Module | None = None) -> Frozen:
     torch.manual_seed(0)
-    body = Body().eval()
-    body.first.running_mean.fill_(7.0)  # type: ignore[union-attr]  # it tracks
-    return Frozen(body, 8, MEAN, STD, batch=batch, projector=projector)
+    made = Body().eval()
+    assert made.first.running_mean is not None
+    made.first.running_mean.fill_(7.0)
+    return Frozen(made, 8, MEAN, STD, batch=batch, projector=projector)
 
 
 def test_the_statistics_are_those_of_the_clean_images_by_definition(tinted: Tinted) -> None:
     images, whole = tinted(60), frozen()
     found = recalibrated(whole, images, 1.0, Seed(0))
     x = (torch.from_numpy(images.pixels).permute(0, 3, 1, 2).double() / 255 - 0.5) / 0.25
-    first = found.frozen.encoder.first
-    torch.testing.assert_close(first.running_mean.double(), x.mean((0, 2, 3)), atol=1e-5, rtol=0)
-    torch.testing.assert_close(first.running_var.double(), x.var((0, 2, 3)), atol=1e-5, rtol=0)
+    mean, variance = running(body(found.frozen).first)
+    torch.testing.assert_close(mean, x.mean((0, 2, 3)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(variance, x.var((0, 2, 3)), atol=1e-5, rtol=0)
     wide = x.std((0, 2, 3), correction=0)[:, None, None]
     normed = (x - x.mean((0, 2, 3))[:, None, None]) / (wide.square() + 1e-5).sqrt()
-    second = whole.encoder.conv.double()(normed)  # no dropout on the way
-    torch.testing.assert_close(
-        found.frozen.encoder.second.running_mean.double(), second.mean((0, 2, 3)), atol=1e-4, rtol=0
-    )
+    second = body(whole).conv.double()(normed)  # no dropout on the way
+    mean, _ = running(body(found.frozen).second)
+    torch.testing.assert_close(mean, second.mean((0, 2, 3)), atol=1e-4, rtol=0)
     assert found.images == 60
 
 
 def test_several_batches_are_averaged_plainly_and_are_of_equal_size(tinted: Tinted) -> None:
     images, whole = tinted(60), frozen(batch=25)  # 20, 20, 20 and never 25, 25, 10
     found = recalibrated(whole, images, 1.0, Seed(0))
-    first = found.frozen.encoder.first
-    assert int(first.num_batches_tracked) == 3
+    first = body(found.frozen).first
+    assert first.num_batches_tracked == torch.tensor(3)
     x = (torch.from_numpy(images.pixels).permute(0, 3, 1, 2).double() / 255 - 0.5) / 0.25
-    torch.testing.assert_close(first.running_mean.double(), x.mean((0, 2, 3)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(running(first)[0], x.mean((0, 2, 3)), atol=1e-5, rtol=0)
 
 
 def test_the_encoder_itself_is_left_as_it_was(tinted: Tinted) -> None:

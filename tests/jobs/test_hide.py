@@ -14,6 +14,7 @@ from masquerade.core.errors import BadImages, CannotResume, MissingData, WrongPa
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.jobs import hide, maskfolder, painting, pretrain
+from masquerade.jobs.given import looked_up
 from masquerade.jobs.masks import maskers
 from masquerade.maskers import erase
 from masquerade.maskers.base import Masker
@@ -195,7 +196,7 @@ def test_sources_without_files_are_as_large_as_their_arrays(
 def test_a_file_that_is_gone_meanwhile_is_told(
     trained: RunDir, photos: Path, tmp_path: Path
 ) -> None:
-    data = hide.looked_up(str(photos), "", 32, 3)
+    data = looked_up(str(photos), "", 32, 3)
     (photos / "square.png").unlink()
     with pytest.raises(BadImages, match=r"square.png cannot be read"):
         hide.pixels_of(data, 0, 3)
