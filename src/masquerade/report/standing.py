@@ -164,7 +164,9 @@ def cautions(groups: Groups) -> list[str]:
         )
     if len({told.steps for group in groups for told in group}) > 1:
         said.append("They were not all trained for as many steps.")
-    spent = [m for group in groups if (m := spread([t.cpu_seconds or 0 for t in group])) and m.mean]
+    spent = [
+        m for group in groups if (m := spread([t.cpu_seconds for t in group if t.cpu_seconds]))
+    ]
     if spent and max(s.mean for s in spent) > 1.3 * min(s.mean for s in spent):
         times = max(s.mean for s in spent) / min(s.mean for s in spent)
         said.append(f"The dearest cost {times:.1f} times the CPU time of the cheapest.")
