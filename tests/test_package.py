@@ -38,6 +38,8 @@ def test_the_wheel_holds_what_is_needed_and_no_tests(wheel: Path) -> None:
         "masquerade/__main__.py",
         "masquerade/data/toybox/toybox.zip",
         "masquerade/data/toybox/LICENSES.txt",
+        "masquerade/data/sources/imagenet100.txt",
+        "masquerade/report/paper_table.html.jinja",
         "masquerade/report/page.html.jinja",
         "masquerade/report/style.css",
         "masquerade/report/script.js",
