@@ -20,9 +20,10 @@ Normaliser = Literal["softmax", "share"]
 EDGE = 1e-3  # sizes nearer than this to 0 or 1 count as at the edge
 TINY = 1e-10  # as in the official code; moves csc by less than 1e-7 of its value
 
-# Chosen on the loop of tests/maskers/toy.py: every size is on budget after about 100 steps.
-RATE = 5.0
-TOLERANCE = 0.01
+# Chosen on the loop of tests/maskers/toy.py: sizes come within 0.02 in 20 to 45 steps, and their
+# means over 40 steps stay there.
+RATE = 50.0
+TOLERANCE = 0.005
 CEILING = 1000.0
 
 
@@ -46,7 +47,7 @@ def csc(sizes: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
     sine = torch.sin(torch.pi * inside) + TINY
     edge = torch.tensor(torch.pi * EDGE, dtype=torch.float64)
     slope = float(torch.pi * edge.cos() / (edge.sin() + TINY).square())
-    return 1 / sine + slope * (inside - near)
+    return 1 / sine + slope * (EDGE - near).relu()
 
 
 def entropy(
