@@ -10,7 +10,7 @@ from masquerade.core.errors import Diverged, Interrupted
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.engine import checkpoint
-from masquerade.engine.loop import Plan, caught, choose, train
+from masquerade.engine.loop import Plan, caught, choose, length, train
 from masquerade.engine.optimizers import adamw, sgd
 from masquerade.engine.runtime import Runtime
 from masquerade.engine.schedule import Schedule
@@ -254,3 +254,11 @@ def test_in_another_thread_signals_stay_with_whom_they_belong_to():
 
 def test_the_carry_has_a_clock_of_its_own_unless_it_is_given_one():
     assert Carry().clock is not Carry().clock
+
+
+def test_the_gradient_of_a_player_is_that_of_all_its_parameters():
+    encoder, masker = nn.Linear(3, 2), nn.Linear(2, 1)
+    encoder(torch.ones(1, 3)).sum().backward()
+    groups = [Group("weights", [encoder.weight]), Group("biases", [encoder.bias])]
+    assert float(length(groups)) == pytest.approx(8**0.5)
+    assert float(length([Group("all", list(masker.parameters()))])) == 0

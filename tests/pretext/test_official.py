@@ -178,7 +178,7 @@ def test_a_shared_step_differs_in_batch_norm_buffers_alone(case, monkeypatch):
 
 @pytest.mark.parametrize("case", CASES)
 def test_reversal_gives_the_gradients_of_shared_at_equal_weights(case, monkeypatch):
-    task, stored, _, grads = stepped(case, "reversal", monkeypatch)
+    _, stored, _, grads = stepped(case, "reversal", monkeypatch)
     for name, (part, value) in named(stored, "gi.").items():
         if not name.startswith("probe"):
             assert off(grads[name], part, value) < 1e-9, name

@@ -192,8 +192,9 @@ def report(words: Words = None, json: Json = False) -> None:
 
     masquerade report runs/photos [runs/baseline ...]
 
-    The page is report.html in the first run's folder. Runs that differ only in their seed are
-    averaged. The folder of a demo gets the demo's page.
+    The page is report.html in the run's folder; of several runs it is comparison.html in the
+    first one's, where runs that differ only in their seed are averaged. The folder of a demo gets
+    the demo's page.
     """
     from masquerade.cli import verbs
 

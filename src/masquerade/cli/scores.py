@@ -79,6 +79,13 @@ def show_masks(found: dict[str, Any]) -> None:
         ["centred square", *(found[f"{s}/square"] for s in splits)],
     ]
     show.table(("", *splits), rows, best=True)
+    if any(f"{s}/ari" in found for s in splits):
+        show.heading("all masks against all objects: adjusted Rand index (ARI), 0 is chance")
+        rows = [
+            ["masks", *(found.get(f"{s}/ari") for s in splits)],
+            ["centred square", *(found.get(f"{s}/square_ari") for s in splits)],
+        ]
+        show.table(("", *splits), rows, best=True)
 
 
 def show_demo(content: dict[str, Any]) -> None:

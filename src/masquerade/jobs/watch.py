@@ -13,9 +13,10 @@ from masquerade.data.images import ImageSet
 from masquerade.engine import gather
 from masquerade.engine.collapse import health, verdict
 from masquerade.engine.extract import evaluating
-from masquerade.engine.meter import Meter
+from masquerade.engine.meter import METRICS, Meter
 from masquerade.engine.task import Carry, Progress
 from masquerade.jobs.settings import Pretrain
+from masquerade.jobs.verdicts import verdicts
 from masquerade.maskers.base import Masker
 from masquerade.pretext.siamese import Siamese
 
@@ -27,6 +28,7 @@ class Watch:
 
     Attributes:
         said: The last state of the embeddings, in a word.
+        warned: Of which troubles with the masks the user knows.
     """
 
     def __init__(self, config: Pretrain, images: ImageSet, task: Siamese, run: RunDir) -> None:
@@ -34,6 +36,7 @@ class Watch:
         self.task = task
         self.run = run
         self.said = ""
+        self.warned: set[str] = set()
         rows = np.unique(np.linspace(0, len(images) - 1, PICTURES).round().astype(int))
         self._shown = shown(images, rows, config.size)
         mean, std = config.statistics(images)
@@ -55,8 +58,17 @@ class Watch:
             if self.config.collapse == "stop":
                 raise Collapsed(f"step {now.step + 1}: {found.text}")
         self.said = found.state
+        if meter.lead and self.task.adversary:
+            self.warn(meter)
         logs: dict[str, float | str] = {f"health/{n}": v for n, v in numbers._asdict().items()}
         return {**logs, "health/state": found.state, "health/verdict": found.text}
+
+    def warn(self, meter: Meter) -> None:
+        """Say once what is wrong with the masks."""
+        for judged in verdicts(self.run.lines(METRICS)):
+            if not judged.healthy and judged.about not in self.warned:
+                self.warned.add(judged.about)
+                meter.display.say(f"warning: {judged.text}")
 
     def keep_pictures(self, step: int) -> None:
         """Write what the maskers hide on a few images, as they are, without augmentation."""

@@ -6,11 +6,11 @@ processes each number is of the process's own images; the loop logs the mean ove
 smallest and largest are means of each process's smallest and largest.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 TINY = 1e-12  # keeps quotients of empty masks at 0
@@ -138,22 +138,6 @@ def image_dependence(masks: Float[Tensor, "B N H W"]) -> Float[Tensor, ""]:
     between = masks.var(0, correction=0).mean()
     total = masks.var((0, 2, 3), correction=0).mean()
     return between / total.clamp(min=TINY)
-
-
-def gradients(players: Mapping[str, Iterable[nn.Parameter]]) -> dict[str, Tensor]:
-    """`PLAYER/gradient`, the length of each player's gradient, as it lies in `.grad` now.
-
-    Call it after backward and before the optimizers step. In several processes gradients agree by
-    then.
-    """
-    return {f"{name}/gradient": gradient(params) for name, params in players.items()}
-
-
-@torch.no_grad()
-def gradient(parameters: Iterable[nn.Parameter]) -> Float[Tensor, ""]:
-    """The Euclidean length of the gradient of all parameters together; 0 where there is none."""
-    found = [p.grad.detach().float() for p in parameters if p.grad is not None]
-    return nn.utils.get_total_norm(found) if found else torch.zeros(())
 
 
 @torch.no_grad()

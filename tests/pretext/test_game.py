@@ -1,0 +1,149 @@
+"""When the masker plays, how strong its wish is, and which plans are refused."""
+
+import pytest
+import torch
+from tests.pretext.test_siamese import ENCODER, batch, gradients
+
+from masquerade.core.seed import Seed
+from masquerade.engine.task import Carry, Progress
+from masquerade.maskers import adios, erase
+from masquerade.networks.heads import PredictorConfig, ProjectorConfig
+from masquerade.objectives import byol, moco, simclr, simsiam
+from masquerade.pretext.game import Game
+from masquerade.pretext.siamese import Siamese
+
+HEAD = ProjectorConfig(hidden=16, out=8)
+MASKS = adios.Config(masks=2, width=8, norm="gn")
+OBJECTIVES = {
+    "simclr": simclr.Config(projector=HEAD),
+    "moco": moco.Config(projector=HEAD, queue=12),
+    "byol": byol.Config(
+        projector=HEAD.replace(norm="hidden", bias=True), predictor=PredictorConfig(hidden=16)
+    ),
+    "simsiam": simsiam.Config(
+        projector=HEAD.replace(layers=3, norm="batch", last="plain"),
+        predictor=PredictorConfig(hidden=16, bias=False),
+        terms=("masked_query", "masked_key", "clean", "masked_both"),
+    ),
+}
+
+
+def task(objective="simclr", masker=MASKS, step="reversal", **game):
+    torch.manual_seed(0)
+    built = OBJECTIVES[objective].build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
+    return Siamese(built, [masker.build(32, 3)], step, game=Game(**game)).double()
+
+
+def masker_gradient(it, step=1):
+    """What the masker's round, or the common one, leaves at the mask network's last layer."""
+    now, carry = Progress(step, 100, 5), Carry()
+    it(batch(), it.rounds(now)[0], Seed(0), now, carry).loss.backward()
+    return it.masker_list()[0].head.weight.grad
+
+
+def test_the_masker_plays_every_third_step_and_not_on_the_off_ramp():
+    it = task(every=3, off_ramp=0.2)
+    playing = [s for s in range(30) if "masker" in it.rounds(Progress(s, 30, 5))[-1]]
+    assert playing == [0, 3, 6, 9, 12, 15, 18, 21]
+    assert it.rounds(Progress(1, 30, 5)) == (("encoder",),)
+
+
+@pytest.mark.parametrize("step", ["official", "shared", "reversal"])
+def test_masks_of_a_step_without_the_masker_take_no_gradient(step):
+    it, now = task(step=step, every=2), Progress(1, 30, 5)
+    terms = it(batch(), ("encoder",), Seed(0), now, Carry())
+    terms.loss.backward()
+    assert all(p.grad is None for p in it.maskers.parameters())
+    assert not any(name.startswith("masker/") for name in terms.logs)
+
+
+def test_a_normalised_wish_is_the_gradient_divided_by_the_gain():
+    plain, scaled = (
+        task(masker=MASKS.replace(sparsity=0)),
+        task(masker=MASKS.replace(sparsity=0), normalise_gain=True),
+    )
+    scaled.gain.fill_(0.25)
+    torch.testing.assert_close(masker_gradient(scaled), 4 * masker_gradient(plain))
+
+
+@pytest.mark.parametrize("step", ["official", "shared", "reversal"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_gain_is_what_masks_cost_beside_the_clean_pair(objective, step):
+    it, now = task(objective, step=step), Progress(10, 100, 5)
+    kept = {n: b.clone() for n, b in it.objective.named_buffers() if "running" in n}
+    logs = it(batch(), ("encoder",), Seed(0), now, Carry()).logs
+    clean = Siamese(it.objective, []).double()
+    for name, buffer in it.objective.named_buffers():
+        if name in kept:
+            buffer.copy_(kept[name])
+    expected = clean(batch(), ("encoder",), Seed(0), now, Carry()).loss.detach()
+    for k in range(2):
+        cost = logs[f"masker/loss/{k}"] - logs[f"masker/gain/{k}"]
+        torch.testing.assert_close(cost, expected)
+    costs = torch.stack([logs[f"masker/gain/{k}"] for k in range(2)]).abs().mean()
+    torch.testing.assert_close(it.gain, costs.to(it.gain))
+    assert int(it.gains) == 1
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_shared_and_official_give_equal_gradients_to_both(objective):
+    found = []
+    for step in ("official", "shared"):
+        it, carry, both = task(objective, step=step), Carry(), {}
+        now = Progress(1, 100, 5)
+        for together in it.rounds(now):
+            it.zero_grad()
+            it.objective.requires_grad_("encoder" in together)
+            it.maskers.requires_grad_("masker" in together)
+            it(batch(), together, Seed(0), now, carry).loss.backward()
+            both |= {n: g for n, g in gradients(it).items() if g.abs().sum() > 0}
+        found.append(both)
+    assert found[0].keys() == found[1].keys()
+    for name, grad in found[0].items():
+        torch.testing.assert_close(found[1][name], grad)
+
+
+REFUSED = [
+    byol.Config(masked="key"),
+    moco.Config(masked="key"),
+    simsiam.Config(terms=("masked_key",)),
+    simsiam.Config(terms=("clean",)),
+]
+
+
+@pytest.mark.parametrize("config", REFUSED)
+def test_a_plan_that_gives_the_masker_no_gradient_is_refused(config):
+    objective = config.build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
+    with pytest.raises(ValueError, match="a learned masker gets no gradient"):
+        Siamese(objective, [MASKS.build(32, 3)])
+    Siamese(objective, [erase.Config().build(32, 3)])  # chance needs none
+
+
+@pytest.mark.parametrize(
+    ("config", "reached"),
+    [
+        (OBJECTIVES["byol"].replace(masked="query"), True),
+        (OBJECTIVES["byol"].replace(masked="key"), False),
+        (OBJECTIVES["moco"].replace(masked="key"), False),
+        (OBJECTIVES["simsiam"].replace(terms=("masked_key",)), False),
+        (OBJECTIVES["simsiam"].replace(terms=("masked_both",)), True),
+    ],
+)
+def test_masks_get_a_gradient_exactly_where_a_masked_copy_is_a_query(config, reached):
+    objective = config.build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
+    it = Siamese(objective, [erase.Config(masks=1).build(32, 3)]).double()
+    masks = torch.full((6, 1, 32, 32), 0.5, dtype=torch.float64, requires_grad=True)
+    it.maskers[0].propose = lambda images, seed: masks
+    it._hidden = lambda views, seed, learns, carry: {(0, 0): masks, (0, 1): masks}
+    it._price = lambda *_: torch.zeros(())
+    carry = Carry()
+    carry.values["learned"] = {(0, 1): masks}
+    it(batch(), ("encoder", "masker"), Seed(0), Progress(1, 10, 5), carry).loss.backward()
+    assert (masks.grad is not None and float(masks.grad.abs().sum()) > 0) == reached
+
+
+def test_a_queue_that_does_not_fit_the_batch_names_one_that_does():
+    with pytest.raises(ValueError, match=r"queue=1000 .* multiple of batch=64; .*queue=1024"):
+        moco.Config(queue=1000).check(64)
+    with pytest.raises(ValueError, match=r"batch=64 cannot be split into objective.groups=7"):
+        moco.Config(queue=640, groups=7).check(64)
