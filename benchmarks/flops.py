@@ -25,7 +25,8 @@ from masquerade.maskers import sequential
 from masquerade.maskers.sequential import Sequential
 from masquerade.networks import backbone
 from masquerade.objectives import simclr
-from masquerade.pretext.siamese import Siamese, Step
+from masquerade.pretext.game import Step
+from masquerade.pretext.siamese import Siamese
 
 Variant = Literal["simclr", "shared", "reversal"]
 

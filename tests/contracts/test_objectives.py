@@ -108,6 +108,7 @@ def test_queries_give_the_encoder_a_gradient_and_keys_only_where_it_says_so(name
     query = objective.predict(objective.query(objective.query_features(images[0])))
     held = key if objective.key_gradient else key.detach()
     objective.compare(query, held, *own(4)).mean().backward()
+    assert images.grad is not None
     assert images.grad[0].abs().sum() > 0
     assert (images.grad[1].abs().sum() > 0) == objective.key_gradient
     assert not (objective.follows and key.requires_grad)

@@ -259,6 +259,6 @@ def test_the_carry_has_a_clock_of_its_own_unless_it_is_given_one():
 def test_the_gradient_of_a_player_is_that_of_all_its_parameters():
     encoder, masker = nn.Linear(3, 2), nn.Linear(2, 1)
     encoder(torch.ones(1, 3)).sum().backward()
-    groups = [Group("weights", [encoder.weight]), Group("biases", [encoder.bias])]
+    groups = [Group(n, [p]) for n, p in encoder.named_parameters()]
     assert float(length(groups)) == pytest.approx(8**0.5)
     assert float(length([Group("all", list(masker.parameters()))])) == 0

@@ -7,6 +7,7 @@ from tests.pretext.test_siamese import ENCODER, batch, gradients
 from masquerade.core.seed import Seed
 from masquerade.engine.task import Carry, Progress
 from masquerade.maskers import adios, erase
+from masquerade.maskers.base import Masker
 from masquerade.networks.heads import PredictorConfig, ProjectorConfig
 from masquerade.objectives import byol, moco, simclr, simsiam
 from masquerade.pretext.game import Game
@@ -89,7 +90,7 @@ def test_the_gain_is_what_masks_cost_beside_the_clean_pair(objective, step):
 def test_shared_and_official_give_equal_gradients_to_both(objective):
     found = []
     for step in ("official", "shared"):
-        it, carry, both = task(objective, step=step), Carry(), {}
+        it, carry, both = task(objective, step=step), Carry(), dict[str, torch.Tensor]()
         now = Progress(1, 100, 5)
         for together in it.rounds(now):
             it.zero_grad()
@@ -101,6 +102,17 @@ def test_shared_and_official_give_equal_gradients_to_both(objective):
     assert found[0].keys() == found[1].keys()
     for name, grad in found[0].items():
         torch.testing.assert_close(found[1][name], grad)
+
+
+class Given(Masker):
+    """Masks that are no parameters, but keep a gradient."""
+
+    def __init__(self, masks: torch.Tensor) -> None:
+        super().__init__()
+        self.masks = masks
+
+    def propose(self, images: torch.Tensor, seed: Seed) -> torch.Tensor:
+        return self.masks
 
 
 REFUSED = [
@@ -131,14 +143,9 @@ def test_a_plan_that_gives_the_masker_no_gradient_is_refused(config):
 )
 def test_masks_get_a_gradient_exactly_where_a_masked_copy_is_a_query(config, reached):
     objective = config.build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
-    it = Siamese(objective, [erase.Config(masks=1).build(32, 3)]).double()
     masks = torch.full((6, 1, 32, 32), 0.5, dtype=torch.float64, requires_grad=True)
-    it.maskers[0].propose = lambda images, seed: masks
-    it._hidden = lambda views, seed, learns, carry: {(0, 0): masks, (0, 1): masks}
-    it._price = lambda *_: torch.zeros(())
-    carry = Carry()
-    carry.values["learned"] = {(0, 1): masks}
-    it(batch(), ("encoder", "masker"), Seed(0), Progress(1, 10, 5), carry).loss.backward()
+    it = Siamese(objective, [Given(masks)]).double()
+    it(batch(), ("encoder", "masker"), Seed(0), Progress(1, 10, 5), Carry()).loss.backward()
     assert (masks.grad is not None and float(masks.grad.abs().sum()) > 0) == reached
 
 

@@ -113,7 +113,8 @@ def stepped(case, step, monkeypatch):
         tuple(torch.as_tensor(stored[x]) for x in ("x1", "x2")), torch.as_tensor(stored["y"])
     )
     players, carry = optimizers(task), Carry()
-    logs, grads = {}, {}
+    logs: dict[str, torch.Tensor] = {}
+    grads: dict[str, torch.Tensor] = {}
     for together in task.rounds(NOW):
         for name, groups in task.players().items():
             for group in groups:
