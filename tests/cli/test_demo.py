@@ -23,13 +23,13 @@ def test_the_demo_ends_in_a_table_and_a_page_and_is_not_run_twice(
     assert [place.stat().st_mtime_ns for place in encoders] == before and len(before) == 3
     assert again.json["main"] == "sequential"
     assert masquerade("report", "demo").out == "demo/report.html\n"
-    assert masquerade("evaluate", "demo").code == 1
+    assert masquerade("evaluate", "demo").code == 2
 
 
 def test_a_demo_is_told_its_mistakes(masquerade: Masquerade, here: Path) -> None:
     assert "seed is a whole number" in masquerade("demo", "seed=x").err
     assert masquerade("demo", "photos").code == 2
-    assert masquerade("demo", "data=./nowhere", "epochs=1").code == 1
+    assert masquerade("demo", "data=./nowhere", "epochs=1").code == 2
     Path("file").write_text("")
     told = masquerade("demo", "out=file", *(w for w in TINY if not w.startswith("maskers")))
     assert told.code == 1 and "file" in told.err and "Traceback" not in told.err

@@ -9,7 +9,18 @@ from tests.cli.command import Masquerade
 from masquerade import __version__
 
 HEAVY = ("torch", "timm", "sklearn", "matplotlib", "numpy", "PIL")
-VERBS = ("pretrain", "evaluate", "predict", "masks", "report", "doctor", "list", "cache", "demo", "export")
+VERBS = (
+    "pretrain",
+    "evaluate",
+    "predict",
+    "masks",
+    "report",
+    "doctor",
+    "list",
+    "cache",
+    "demo",
+    "export",
+)
 
 
 def shell(*words: str, code: str = "from masquerade.cli.main import main; main()") -> str:

@@ -16,8 +16,15 @@ SMALL: dict[str, Any] = {"width": 8}
 # Settings worth a test of their own; a masker that is not named here is tested as it comes.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "erase": [{}, {"masks": 3, "grid": 4, "ratio": 0.5, "clean": True}, {"ratio": 0}, {"ratio": 1}],
+    "adios": [
+        SMALL,
+        {**SMALL, "shown": 1},
+        {**SMALL, "masks": 3, "shown": 2, "budget": "held"},
+        {**SMALL, "entropy": 0.7, "normaliser": "share"},
+    ],
     "sequential": [
         SMALL,
+        {**SMALL, "shown": 2, "control": "held"},
         {**SMALL, "masks": 1, "norm": "no"},
         {**SMALL, "masks": 2, "feedback": "input", "norm": "gn", "arch": "free"},
         {**SMALL, "masks": 2, "feedback": "image", "detach_previous": True, "pixels": "sum"},
