@@ -1,15 +1,22 @@
-"""FLOPs of a whole training step: counted over the product's loop, and from first principles.
+"""What a whole training step computes: counted over the product's loop, and from its pieces.
 
-PyTorch counts what one step of the real loop computes, forward and backward of every round. What
-it ought to be follows from the pieces of the step, each counted by itself.
+PyTorch counts the FLOPs of one step of the real loop, forward and backward of every round, and
+one layer in the middle of each network tells how many passes went through it. What it ought to
+be follows from the bill of the step and the pieces, each counted by itself.
 """
 
 import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from tempfile import TemporaryDirectory
-from typing import Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
+from benchmarks.bills import Bill
+from benchmarks.cost_table import Row
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from masquerade.core.rundir import RunDir
@@ -21,107 +28,93 @@ from masquerade.engine.meter import Meter
 from masquerade.engine.optimizers import sgd
 from masquerade.engine.runtime import Runtime
 from masquerade.engine.task import Carry, Progress
-from masquerade.maskers import sequential
+from masquerade.maskers.adios import Adios
 from masquerade.maskers.sequential import Sequential
 from masquerade.networks import backbone
-from masquerade.objectives import simclr
-from masquerade.pretext.game import Step
+from masquerade.pretext.game import Game
 from masquerade.pretext.siamese import Siamese
 
-Variant = Literal["simclr", "shared", "reversal"]
-
-
-class Case(NamedTuple):
-    """One setting of encoder and mask network.
-
-    Attributes:
-        size: Side of the images in pixels; the backbone's stem follows from it.
-        masks: N.
-        width: Channels c of the mask network.
-        norm: Of the mask network.
-        printed: What section 14 of the paper file gives for each variant, in encoder forwards f:
-            its "measured with a FLOP counter" line where that has the setting (of ADIOS with N
-            slots, which costs the same passes), else its table's f-count and u-count.
-        timed: Whether it is timed, too.
-    """
-
-    size: int
-    masks: int
-    width: int
-    norm: Literal["gn", "in"]
-    printed: dict[Variant, float]
-    timed: bool = True
-
-    @property
-    def name(self) -> str:
-        return f"{self.size} px, N={self.masks}, c={self.width} {self.norm}"
-
-
-CASES = (
-    Case(96, 4, 8, "gn", {"simclr": 5.87, "shared": 23.9, "reversal": 15.1}),
-    Case(96, 4, 32, "in", {"simclr": 5.87, "shared": 26.3, "reversal": 17.6}),
-    Case(96, 5, 8, "gn", {"simclr": 5.87, "shared": 29 + 0.18, "reversal": 18 + 0.18}, timed=False),
-    Case(96, 5, 32, "in", {"simclr": 5.87, "shared": 29 + 2.64, "reversal": 18 + 2.64}),
-    Case(96, 6, 32, "in", {"simclr": 5.87, "shared": 36.2, "reversal": 23.6}, timed=False),
-    Case(32, 4, 8, "gn", {"simclr": 6, "shared": 24 + 0.012, "reversal": 15 + 0.012}),
-)
+SIZE = 96
+CLASSES = 10  # of the online probe
+Shape = tuple[int, ...]
 
 
 class Parts(NamedTuple):
     """FLOPs of the pieces a step is made of, each of one forward of the batch.
 
     Attributes:
-        encoder: f, backbone and projector.
+        encoder: f: backbone and projector.
+        projector: The projector alone.
+        predictor: The predictor alone, 0 without one.
         stem: The encoder's first convolution. Its input gradient (as many FLOPs again) is
-            computed only where the input is an image that was masked with gradient.
-        masker: u, the mask network with its head.
-        entry: The mask network's first convolution, which never needs an input gradient.
+            computed only where the image was masked with gradient.
+        masker: u: the mask network with its head; 0 without one.
+        entry: The mask network's first convolution, whose input gradient is computed only where
+            its input contains earlier masks.
     """
 
     encoder: int
+    projector: int
+    predictor: int
     stem: int
     masker: int
     entry: int
 
-    def expected(self, variant: Variant, masks: int) -> float:
-        """FLOPs of a step from first principles, in units of f.
+    def expected(self, bill: Bill) -> float:
+        """FLOPs of a bill, in units of f.
 
-        A backward pass costs twice its forward: one for the weights, one for the inputs.
+        A backward pass costs twice its forward: once for the weights, once for the inputs.
         """
-        stem = self.stem / self.encoder
-        masker = (3 * self.masker - self.entry) / self.encoder
-        if variant == "simclr":  # 2 forwards, 2 backwards, neither into the images
-            return 2 * 3 - 2 * stem
-        if variant == "reversal":  # 1 + N forwards and backwards; N of them into the images
-            return 3 * (1 + masks) - stem + masker
-        first = (1 + masks) * (3 - stem)  # the encoder's round, which stops at the images
-        second = 1 + masks * 2  # the masker's: clean without graph; N forwards, input gradients
-        return first + second + masker
+        flops = (
+            bill.f() * self.encoder
+            - bill.learn * self.stem
+            - bill.probed * self.projector
+            + bill.predictor * self.predictor
+            + bill.u() * self.masker
+            - bill.taught * self.entry
+        )
+        return flops / self.encoder
 
 
-def variant_of(case: Case, variant: Variant) -> Siamese:
-    """The task of a variant, with fresh weights."""
+class Found(NamedTuple):
+    """What a step computed.
+
+    Attributes:
+        flops: All FLOPs, in units of f.
+        f: Passes through the middle of the encoder, a backward pass counted as two.
+        u: The same of the mask network.
+        expected: FLOPs from first principles, in units of f.
+        unit: u in units of f.
+    """
+
+    flops: float
+    f: float
+    u: float
+    expected: float
+    unit: float
+
+
+def task_of(row: Row, width: int, size: int = SIZE) -> Siamese:
+    """The task of a row, with fresh weights and an online probe."""
     torch.manual_seed(Seed(0).fold("step_cost").integer())
-    encoder = backbone.Config(name="resnet18").build(case.size, 3, (0.5,) * 3, (0.25,) * 3)
-    objective = simclr.Config().build(encoder)
-    if variant == "simclr":
-        return Siamese(objective, [])
-    settings = sequential.Config(masks=case.masks, width=case.width, norm=case.norm)
-    return Siamese(objective, [settings.build(case.size, 3)], step=step_of(variant))
+    encoder = backbone.Config(name="resnet18").build(size, 3, (0.5,) * 3, (0.25,) * 3)
+    settings = row.masker_of(width)
+    return Siamese(
+        row.objective.build(encoder),
+        [settings.build(size, 3)] if settings else [],
+        step=row.step or "reversal",
+        classes=CLASSES,
+        game=Game(every=row.every),
+    )
 
 
-def step_of(variant: Variant) -> Step:
-    """The setting `step` of a Sequential variant."""
-    return "shared" if variant == "shared" else "reversal"
-
-
-def views_of(case: Case, batch: int, device: torch.device) -> Views:
+def views_of(batch: int, device: torch.device, size: int = SIZE) -> Views:
     """Two fixed views in the layout that augmentation makes."""
-    seed = Seed(0).fold("views", case.size)
-    shape = (batch, 3, case.size, case.size)
+    seed = Seed(0).fold("views", size)
+    shape = (batch, 3, size, size)
     views = [torch.randn(shape, generator=seed.fold(v).generator()) for v in (0, 1)]
     placed = [v.to(device).contiguous(memory_format=torch.channels_last) for v in views]
-    return Views(tuple(placed), None)
+    return Views(tuple(placed), torch.arange(batch, device=device) % CLASSES)
 
 
 class Seconds(NamedTuple):
@@ -131,8 +124,12 @@ class Seconds(NamedTuple):
     cpu: float
 
 
-def one_step(task: Siamese, views: Views, runtime: Runtime) -> Seconds:
-    """One step of the product's training loop, timed from the batch to the last update."""
+def took(task: Siamese, views: Views, runtime: Runtime, steps: int = 1) -> Seconds:
+    """Steps of the product's training loop, each timed from the batch to the last update.
+
+    Returns:
+        The mean over the steps.
+    """
     fabric = runtime.fabric(two_players=True)
     marks: list[Seconds] = []
 
@@ -150,71 +147,101 @@ def one_step(task: Siamese, views: Views, runtime: Runtime) -> Seconds:
         return {}
 
     rates = {player: sgd.Config(lr=1e-3) for player in task.players()}
-    plan = Plan(1, 1, len(views.views[0]), dict(rates), quiet=True)
+    plan = Plan(steps, steps, len(views.views[0]), dict(rates), quiet=True)
     with TemporaryDirectory() as folder:
         train(fabric, task, batch_at, plan, Seed(0), RunDir(folder), watch)
-    begun, ended = marks
-    return Seconds(ended.wall - begun.wall, ended.cpu - begun.cpu)
-
-
-def flops_of_step(case: Case, variant: Variant, batch: int, runtime: Runtime) -> int:
-    """FLOPs of a whole step: every round, forward and backward."""
-    task = variant_of(case, variant)
-    views = views_of(case, batch, runtime.device())
-    with FlopCounterMode(display=False) as counter:
-        one_step(task, views, runtime)
-    return int(counter.get_total_flops())
-
-
-def forward_flops(module: nn.Module, images: Tensor) -> int:
-    """FLOPs of one forward pass."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(images)
-    return int(counter.get_total_flops())
-
-
-def parts_of(case: Case, batch: int) -> Parts:
-    """FLOPs of the pieces, each counted by itself."""
-    task = variant_of(case, "reversal")
-    images = views_of(case, batch, torch.device("cpu")).views[0]
-    encoder = task.objective
-    assert isinstance(encoder, simclr.SimCLR)
-    masker = task.masker_list()[0]
-    assert isinstance(masker, Sequential)
-    return Parts(
-        forward_flops(nn.Sequential(encoder.backbone, encoder.projector), images),
-        forward_flops(encoder.backbone.get_submodule("body.conv1"), images),
-        forward_flops(nn.Sequential(masker.unet, masker.head), images),
-        forward_flops(masker.unet.get_submodule("down.0.0"), images),
+    pairs = list(zip(marks[::2], marks[1::2], strict=True))
+    return Seconds(
+        sum(end.wall - begin.wall for begin, end in pairs) / steps,
+        sum(end.cpu - begin.cpu for begin, end in pairs) / steps,
     )
 
 
-class Count(NamedTuple):
-    """The FLOPs of a variant, in encoder forwards f.
+class Passes(TorchDispatchMode):
+    """Counts how often the convolutions with certain weight shapes are run.
 
-    Attributes:
-        counted: Over the real step.
-        expected: From first principles.
-        printed: In the paper file.
+    Every batch of images counts 1 for its output, for the gradient of the weights, and for the
+    gradient of the input.
     """
 
-    counted: float
-    expected: float
-    printed: float
+    def __init__(self, shapes: Sequence[Shape], batch: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.batch = batch
+        self.counts: Counter[Shape] = Counter(dict.fromkeys(shapes, 0))
 
-    def off(self) -> float:
-        """The largest relative distance to what was expected or printed."""
-        return max(abs(self.counted / aim - 1) for aim in (self.expected, self.printed))
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        forward = func is torch.ops.aten.convolution.default
+        if forward or func is torch.ops.aten.convolution_backward.default:
+            images, weight = args[:2] if forward else args[1:3]
+            if tuple(weight.shape) in self.counts:
+                made = 1 if forward else sum(args[-1][:2])
+                self.counts[tuple(weight.shape)] += made * len(images) // self.batch
+        return func(*args, **(kwargs or {}))
 
 
-def counts_of(case: Case, batch: int, runtime: Runtime) -> dict[Variant, Count]:
-    """FLOPs of SimCLR and of both ways of Sequential."""
-    parts = parts_of(case, batch)
-    return {
-        variant: Count(
-            flops_of_step(case, variant, batch, runtime) / parts.encoder,
-            parts.expected(variant, case.masks),
-            case.printed[variant],
-        )
-        for variant in get_args(Variant)
-    }
+def inner(network: nn.Module) -> Shape:
+    """The weight shape of the last convolution that no other one of the network shares.
+
+    It lies inside: its input gradient is computed in every backward pass.
+    """
+    shapes = [tuple(m.weight.shape) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return [s for s, count in Counter(shapes).items() if count == 1][-1]
+
+
+def forward_flops(images: Tensor, *modules: nn.Module) -> int:
+    """FLOPs of one forward pass."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        nn.Sequential(*modules)(images)
+    return int(counter.get_total_flops())
+
+
+def network_of(task: Siamese) -> Adios | Sequential | None:
+    """The masker with the mask network, if there is one."""
+    return next((m for m in task.masker_list() if isinstance(m, Adios | Sequential)), None)
+
+
+def parts_of(task: Siamese, images: Tensor) -> Parts:
+    """FLOPs of the pieces, each counted by itself."""
+    encoder = task.objective
+    projector = encoder.get_submodule("projector")
+    both = forward_flops(images, encoder.backbone, projector)
+    predictor = 0
+    if "predictor" in dict(encoder.named_children()):
+        head = encoder.get_submodule("predictor")
+        predictor = forward_flops(images, encoder.backbone, projector, head) - both
+    masker, unit, entry = network_of(task), 0, 0
+    if masker is not None:
+        first = masker.unet.get_submodule("down.0.0")
+        assert isinstance(first, nn.Conv2d)
+        seen = images[:, :1].expand(-1, first.in_channels, -1, -1)
+        unit = forward_flops(seen, masker.unet, masker.head)
+        entry = forward_flops(seen, first)
+    return Parts(
+        both,
+        both - forward_flops(images, encoder.backbone),
+        predictor,
+        forward_flops(images, encoder.backbone.get_submodule("body.conv1")),
+        unit,
+        entry,
+    )
+
+
+def counted(row: Row, width: int, batch: int, runtime: Runtime) -> Found:
+    """A step of a row, counted; a mean over steps where they differ."""
+    task, views = task_of(row, width), views_of(batch, runtime.device())
+    parts = parts_of(task, views.views[0].cpu())
+    masker = network_of(task)
+    shapes = [inner(task.objective.backbone), *([inner(masker.unet)] if masker else [])]
+    with ExitStack() as stack:
+        flops = stack.enter_context(FlopCounterMode(display=False))
+        passes = stack.enter_context(Passes(shapes, batch))
+        took(task, views, runtime, row.every)
+    return Found(
+        flops.get_total_flops() / row.every / parts.encoder,
+        passes.counts[shapes[0]] / row.every,
+        passes.counts[shapes[1]] / row.every if masker else 0.0,
+        parts.expected(row.bill),
+        parts.masker / parts.encoder,
+    )
