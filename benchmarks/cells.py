@@ -15,7 +15,7 @@ class Counted(NamedTuple):
     Attributes:
         row: Of the table.
         narrow: With 8 channels, or without a mask network.
-        wide: With 32, where the table has a figure for that.
+        wide: With 32, where the table has a figure for that; the same without a mask network.
     """
 
     row: Row
@@ -71,7 +71,7 @@ def _of(counted: Counted, by_name: dict[str, Counted]) -> Iterator[Cell]:
     if printed.flops:
         yield cell("FLOPs, c=8", printed.flops, narrow.flops)
     for found, channels in ((narrow, 8), (wide, 32)):
-        if found is None:
+        if found is None or (channels == 32 and not row.learned):
             continue
         yield cell(f"{FIRST_PRINCIPLES}, c={channels}", f"{found.expected:.4f}", found.flops)
         if printed.u is not None:

@@ -123,8 +123,22 @@ def sequential_with(feedback: Literal["head", "input"]) -> sequential.Config:
 
 PLAIN = [
     Row("SimCLR", SIMCLR, None, None, Bill(learn=2), Printed("6", 6, 0, "1.00", "1.00", "5.87")),
-    Row("SimSiam", SIMSIAM, None, None, Bill(learn=2, predictor=6), Printed("6", 6, 0, "1.00")),
-    Row("BYOL", BYOL, None, None, Bill(learn=2, still=2, predictor=6), Printed("8", 8, 0, "1.33")),
+    Row(
+        "SimSiam",
+        SIMSIAM,
+        None,
+        None,
+        Bill(learn=2, predictor=6),
+        Printed("6", 6, 0, "1.00", "1.00"),
+    ),
+    Row(
+        "BYOL",
+        BYOL,
+        None,
+        None,
+        Bill(learn=2, still=2, predictor=6),
+        Printed("8", 8, 0, "1.33", "1.33"),
+    ),
     Row("MoCo, asymmetric", MOCO, None, None, Bill(learn=1, still=1), Printed("4", 4, 0, "0.67")),
     Row(
         "random erase, 1 view",

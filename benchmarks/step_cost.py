@@ -33,16 +33,13 @@ HALF = 0.5
 
 def counts(runtime: Runtime) -> list[Counted]:
     """The FLOPs of every row."""
-    return [
-        Counted(
-            row,
-            counted(row, NARROW, COUNTED_BATCH, runtime),
-            counted(row, WIDE, COUNTED_BATCH, runtime)
-            if row.learned and row.printed.wants_wide()
-            else None,
-        )
-        for row in ROWS
-    ]
+    found = []
+    for row in ROWS:
+        narrow, wide = counted(row, NARROW, COUNTED_BATCH, runtime), None
+        if row.printed.wants_wide():
+            wide = counted(row, WIDE, COUNTED_BATCH, runtime) if row.learned else narrow
+        found.append(Counted(row, narrow, wide))
+    return found
 
 
 Times = dict[str, list[Seconds]]
