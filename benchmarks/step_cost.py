@@ -84,9 +84,9 @@ def goals(every: list[Cell], times: Times) -> list[Goal]:
     held = [cell for cell in every if not cell.excused]
     apart = sorted({c.row for c in every if c.excused and c.off() > TOLERANCE})
     worst = max(cell.off() for cell in held)
-    figure = f"{len(held)} figures, at most {worst:.1%} off"
+    figure = f"{len(held)} of {len(every)} figures, at most {worst:.1%} off"
     if apart:
-        figure += f"; not compared, with the reason: {', '.join(apart)}, passes of the mask network"
+        figure += f"; the others, with the reason: {', '.join(apart)}"
     half = ratio(times[REVERSAL], times[OFFICIAL], "wall")
     return [
         Goal(
