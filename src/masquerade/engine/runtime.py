@@ -71,7 +71,10 @@ class Runtime(Settings):
         hush()
         strategy: Any = "auto"
         if self.devices > 1:
-            strategy = Processes(start_method="spawn", find_unused_parameters=two_players)
+            # Batch norm, queues and multipliers are computed alike in all processes.
+            strategy = Processes(
+                start_method="spawn", find_unused_parameters=two_players, broadcast_buffers=False
+            )
         return Fabric(
             accelerator=self.accelerator,
             devices=self.devices,

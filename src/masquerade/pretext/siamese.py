@@ -267,7 +267,8 @@ class Siamese(Task):
                 if pair[:2] not in met:
                     query, key = branches.pair(pair)
                     met[pair[:2]] = self._pair_loss(pair, query, key, shown.copies)
-                    carry.values.setdefault("embeddings", (key.detach(), query.detach()))
+                    seen = precise(key.detach()), precise(query.detach())
+                    carry.values.setdefault("embeddings", seen)
                 total = total + weight * met[pair[:2]]
                 if k is not None:
                     each[k] = each.get(k, 0) + pair.weight * met[pair[:2]].detach()
