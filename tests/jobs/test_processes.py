@@ -2,8 +2,8 @@
 
 In float64 that holds with the recipes' own optimizers to eight digits or more. In float32 it holds
 to 1e-5 for SimCLR and erase with LARS at the published rates. Two players, and AdamW, which makes
-tiny gradients as large as the others, blow rounding up beyond that within five steps: one process
-in float32 is then as far from itself in float64 as from two.
+tiny gradients as large as the others, blow rounding up beyond that within five steps: the losses of
+one process in float32 and in float64 then differ at least as much as those of one and of two.
 """
 
 import json
