@@ -13,6 +13,7 @@ from masquerade.objectives import byol, moco, simclr, simsiam
 from masquerade.pretext.game import Game
 from masquerade.pretext.siamese import Siamese
 
+NOW = Progress(1, 100, 5)
 HEAD = ProjectorConfig(hidden=16, out=8)
 MASKS = adios.Config(masks=2, width=8, norm="gn")
 OBJECTIVES = {
@@ -119,7 +120,6 @@ REFUSED = [
     byol.Config(masked="key"),
     moco.Config(masked="key"),
     simsiam.Config(terms=("masked_key",)),
-    simsiam.Config(terms=("clean",)),
 ]
 
 
@@ -151,6 +151,41 @@ def test_masks_get_a_gradient_exactly_where_a_masked_copy_is_a_query(config, rea
 
 def test_a_queue_that_does_not_fit_the_batch_names_one_that_does():
     with pytest.raises(ValueError, match=r"queue=1000 .* multiple of batch=64; .*queue=1024"):
-        moco.Config(queue=1000).check(64)
-    with pytest.raises(ValueError, match=r"batch=64 cannot be split into objective.groups=7"):
-        moco.Config(queue=640, groups=7).check(64)
+        moco.Config(queue=1000).check(64, 1)
+    with pytest.raises(
+        ValueError, match=r"batch=64 on 1 devices cannot be split into objective.groups=7"
+    ):
+        moco.Config(queue=640, groups=7).check(64, 1)
+
+
+def test_terms_without_a_masked_branch_are_refused_for_any_masker():
+    objective = simsiam.Config(terms=("clean",)).build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
+    with pytest.raises(ValueError, match="masks nothing"):
+        Siamese(objective, [erase.Config().build(32, 3)])
+
+
+def test_a_probe_without_clean_branches_gets_a_clean_view():
+    config = OBJECTIVES["simsiam"].replace(terms=("masked_both",))
+    objective = config.build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
+    it = Siamese(objective, [MASKS.build(32, 3)], classes=2).double()
+    labels = torch.tensor([0, 1, 0, 1, -1, 1])
+    logs = it(batch(labels), ("encoder", "probe", "masker"), Seed(0), NOW, Carry()).logs
+    assert logs["probe/loss"].isfinite()
+
+
+def test_a_normalised_gain_without_an_adversary_changes_nothing():
+    objective = OBJECTIVES["simclr"].build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
+    it = Siamese(objective, [], game=Game(normalise_gain=True)).double()
+    assert it(batch(), ("encoder",), Seed(0), NOW, Carry()).loss.isfinite()
+
+
+def test_gains_count_learned_copies_alone_and_as_if_plans_weighed_the_same():
+    config = OBJECTIVES["byol"].replace(masked="query")
+    objective = config.build(ENCODER.build(32, 3, (0.5,) * 3, (0.2,) * 3))
+    it = Siamese(objective, [erase.Config(masks=3).build(32, 3), MASKS.build(32, 3)]).double()
+    logs = it(batch(), ("encoder", "masker"), Seed(0), Progress(10, 100, 5), Carry()).logs
+    assert {n for n in logs if "/gain/" in n} == {"masker/gain/0", "masker/gain/1"}
+    whole = Siamese(objective, []).double()
+    with torch.no_grad():
+        clean = whole(batch(), ("encoder",), Seed(0), NOW, Carry()).loss / 2
+    torch.testing.assert_close(logs["masker/loss/0"] - logs["masker/gain/0"], clean)

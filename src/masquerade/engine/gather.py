@@ -63,8 +63,9 @@ def mean(values: list[float]) -> float:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: object, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(world())]
-        dist.all_gather(parts, x.contiguous())
+        mine = x.contiguous()  # all parts in one layout: what travels is memory, not pixels
+        parts = [torch.empty_like(mine) for _ in range(world())]
+        dist.all_gather(parts, mine)
         return torch.cat(parts)
 
     @staticmethod

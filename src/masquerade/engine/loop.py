@@ -95,7 +95,7 @@ def train(
             logs: dict[str, Tensor] = {}
             clock.to("encoder")
             task.before_step(now)
-            logging = step % plan.log_every == 0 or last
+            logging = step % plan.log_every == 0 or last or task.notable(now)
             for together in task.rounds(now):
                 loss, terms = team.forward(batch, together, seed.fold("step", step), now, carry)
                 logs |= terms
@@ -147,7 +147,7 @@ class Team(NamedTuple):
     @classmethod
     def of(cls, fabric: Fabric, task: Task, plan: Plan) -> "Team":
         """The task on its device, every player with an optimizer."""
-        players = task.players()
+        players = {name: unfrozen(groups) for name, groups in task.players().items()}
         missing = set(players) - set(plan.optimizers)
         if missing:
             raise ValueError(f"no optimizer for {', '.join(sorted(missing))}")
@@ -202,6 +202,11 @@ class Team(NamedTuple):
         for name in together:
             self.steppers[name].step()
         return lengths
+
+
+def unfrozen(groups: list[Group]) -> list[Group]:
+    """Without the parameters that their network holds still, such as a fixed embedding."""
+    return [g._replace(params=[p for p in g.params if p.requires_grad]) for g in groups]
 
 
 @torch.no_grad()

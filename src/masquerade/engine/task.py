@@ -100,6 +100,10 @@ class Task(nn.Module, ABC):
     def encoder(self) -> nn.Module:
         """What a run exports."""
 
+    def notable(self, progress: Progress) -> bool:
+        """Whether the logs of a step ought to be written, whatever the interval."""
+        return False
+
     def before_step(self, progress: Progress) -> None:
         """Runs before the first round of a step."""
         return

@@ -106,7 +106,8 @@ def settled(wanted: Runtime, folder: RunDir) -> Runtime:
         if begun.accelerator == here.accelerator and begun.precision == here.precision:
             return begun
         raise CannotResume(
-            f"{folder.path} was begun on {begun.said()}; this is {here.said()}. It would not end "
+            f"{folder.path} was begun on {folder.read_json('environment.json')['device']}; this is "
+            f"{here.said()}. It would not end "
             "in the same weights; start a new run"
         )
     runtime = wanted.resolved()

@@ -140,7 +140,7 @@ class Pretrain(OnImages):
             raise ValueError(
                 f"batch={self.batch} cannot be shared equally by {self.runtime.devices} devices"
             )
-        self.objective.check(self.batch)
+        self.objective.check(self.batch, self.runtime.devices)
         return self
 
     def images(self) -> ImageSet:
@@ -208,9 +208,11 @@ def length(config: Pretrain, images: ImageSet) -> Length:
     """
     per_epoch = len(images) // config.batch
     if per_epoch == 0:
+        if len(images) < 2:
+            raise ValueError(f"{images.name} has {len(images)} images; at least 2 are needed")
         raise ValueError(
             f"batch={config.batch} is more than the {len(images)} images of {images.name}; "
-            f"choose batch={max(2, 2 ** (len(images).bit_length() - 1))} or less"
+            f"choose batch={2 ** (len(images).bit_length() - 1)} or less"
         )
     return Length(per_epoch, per_epoch * config.epochs)
 

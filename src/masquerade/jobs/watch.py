@@ -27,7 +27,7 @@ class Watch:
     """Called after every step by the loop; returns numbers for metrics.jsonl now and then.
 
     Attributes:
-        said: The last state of the embeddings, in a word.
+        said: The last state of the embeddings that the user was warned of, in a word.
         warned: Of which troubles with the masks the user knows.
     """
 
@@ -52,16 +52,19 @@ class Watch:
         key, query = (gather.gathered(z) for z in carry.values["embeddings"])
         numbers = health(key, query)
         found = verdict(numbers)
-        if found.state in ("collapsed", "few directions", "broken") and now.step >= now.steps // 10:
+        logs: dict[str, float | str] = {f"health/{n}": v for n, v in numbers._asdict().items()}
+        logs |= {"health/state": found.state, "health/verdict": found.text}
+        sick = found.state in ("collapsed", "few directions", "broken")
+        if sick and now.step >= now.steps // 10:
             if found.state != self.said:
                 meter.display.say(f"warning at step {now.step + 1}: {found.text}")
             if self.config.collapse == "stop":
+                meter.write(now, logs)
                 raise Collapsed(f"step {now.step + 1}: {found.text}")
-        self.said = found.state
+            self.said = found.state
         if meter.lead and self.task.adversary:
             self.warn(meter)
-        logs: dict[str, float | str] = {f"health/{n}": v for n, v in numbers._asdict().items()}
-        return {**logs, "health/state": found.state, "health/verdict": found.text}
+        return logs
 
     def warn(self, meter: Meter) -> None:
         """Say once what is wrong with the masks."""

@@ -138,8 +138,8 @@ class ObjectiveConfig(Plug):
     def build(self, backbone: Backbone) -> Objective:
         """The objective over a backbone."""
 
-    def check(self, batch: int) -> None:
-        """Raises ValueError if it cannot work with batches of this size."""
+    def check(self, batch: int, devices: int) -> None:
+        """Raises ValueError if it cannot work with batches of this size on so many devices."""
         return
 
 

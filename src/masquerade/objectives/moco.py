@@ -118,9 +118,9 @@ class MoCo(Objective):
                     f"moco.queue={len(self.queue)} is not a multiple of the batch of "
                     f"{len(everyone)}; {advice(len(self.queue), len(everyone))}"
                 )
-            start = int(self.place)
-            self.queue[start : start + len(everyone)] = everyone.to(self.queue)
-            self.place.fill_((start + len(everyone)) % len(self.queue))
+            count = torch.arange(len(everyone), device=self.place.device)
+            self.queue.index_copy_(0, self.place + count, everyone.to(self.queue))
+            self.place.copy_((self.place + len(everyone)) % len(self.queue))
         self.fresh = []
 
     def groups(self) -> list[Group]:
@@ -168,13 +168,14 @@ class Config(ObjectiveConfig):
     def build(self, backbone: Backbone) -> MoCo:
         return MoCo(self, backbone)
 
-    def check(self, batch: int) -> None:
+    def check(self, batch: int, devices: int) -> None:
         if self.queue % batch:
             raise ValueError(
                 f"objective.queue={self.queue} is not a multiple of batch={batch}; "
                 f"{advice(self.queue, batch)}"
             )
-        if batch % self.groups:
+        if batch // devices % self.groups:
             raise ValueError(
-                f"batch={batch} cannot be split into objective.groups={self.groups} groups"
+                f"batch={batch} on {devices} devices cannot be split into "
+                f"objective.groups={self.groups} groups of each device"
             )

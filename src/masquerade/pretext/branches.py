@@ -8,6 +8,7 @@ from torch import Tensor
 
 from masquerade.core.seed import Seed
 from masquerade.maskers.base import Occluded
+from masquerade.networks.norms import statistics
 from masquerade.objectives.base import Branch, Objective, Pair
 
 
@@ -86,6 +87,9 @@ class Branches:
         """
         queries, keys = {p.query for p in pairs}, {p.key for p in pairs}
         for branch in sorted(queries | keys, key=lambda b: (b.copy is not None, b.view)):
+            if self.objective.joint:  # the heads wait for both branches of a pair
+                self._online(branch)
+                continue
             if branch in queries:
                 self.query(branch)
             if branch in keys:
@@ -107,9 +111,16 @@ class Branches:
         return self._keys[branch]
 
     def clean(self) -> list[Tensor]:
-        """Features of clean branches that were made, of the copy where there are no others."""
+        """Features of clean branches that were made, of the copy where there are no others.
+
+        One view is encoded for it where no pair has a clean branch.
+        """
         own = [f.detach() for b, f in self.features.items() if b.copy is None]
-        return own or [f.detach() for b, f in self.copied.items() if b.copy is None]
+        own = own or [f.detach() for b, f in self.copied.items() if b.copy is None]
+        if own:
+            return own
+        with torch.no_grad(), statistics(self.objective, update=False):
+            return [self.objective.query_features(self.views[0])]
 
     def keys_to_remember(self, pairs: list[Pair]) -> list[Tensor]:
         """The clean keys in the order of their views; the first masked ones where none is."""

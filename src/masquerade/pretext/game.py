@@ -36,10 +36,7 @@ class Game(Settings):
 
 
 def weighed(step: int) -> bool:
-    """Whether the clean loss is measured in this step, too: often at first, then each 100th.
-
-    These are steps of which metrics.jsonl gets a line, with the usual `log_every`.
-    """
+    """Whether the clean loss is measured in this step, too: often at first, then each 100th."""
     return step > 0 and step % (10 if step < 100 else 100) == 0
 
 

@@ -105,6 +105,12 @@ class Siamese(Task):
         if self.adversary:
             self.register_buffer("gain", torch.ones(()))
             self.register_buffer("gains", torch.zeros((), dtype=torch.int64))
+        if maskers and not any(copy_of(p) for p in objective.plan(masked=True)):
+            raise ValueError(
+                f"{type(objective).__name__} as it is set masks nothing: none of its terms has a "
+                "masked branch. Choose another objective.terms, or maskers=[]"
+            )
+        if self.adversary:
             refuse_without_gradient(objective)
 
     def encoder(self) -> Backbone:
@@ -126,6 +132,9 @@ class Siamese(Task):
             return ((*first, "masker"),)
         return (first, ("masker",))
 
+    def notable(self, progress: Progress) -> bool:
+        return self.adversary and weighed(progress.step)
+
     def before_step(self, progress: Progress) -> None:
         self.objective.before_step(progress)
 
@@ -142,12 +151,13 @@ class Siamese(Task):
         learns = self._plays(progress) and (attacks or self.step != "official")
         hidden = self._hidden(batch.views, seed, learns, carry)
         where = seed.fold("round", "masker" if alone else "encoder")
-        strength = 1 / max(float(self.gain), 1e-3) if self.game.normalise_gain else 1.0
+        scaled = self.adversary and self.game.normalise_gain
+        strength = 1 / max(float(self.gain), 1e-3) if scaled else 1.0
         with statistics(self.objective, update=not alone or self.step == "official"):
             shown = self._shown(batch.views, hidden, attacks, alone, where, strength)
             loss, each = self._compare(batch.views, shown, alone, where, carry)
             if "probe" in players and self.step == "official" and self.adversary:
-                self._encode_for_the_probe(batch.views, carry)
+                self._encode_for_the_probe(batch.views, where, carry)
         logs = {"encoder/loss": loss.detach()}
         total = -strength * loss if alone else loss
         if attacks:
@@ -155,10 +165,11 @@ class Siamese(Task):
             total = total + price
             gained = (price - strength * loss).detach()
             logs |= {"masker/loss": gained, "masker/price": price.detach()}
-            (place, _), masks = next(iter(carry.values["learned"].items()))
-            logs |= diagnosis.described(masks, self.masker_list()[place].exclusive)
-        if self.adversary and not alone and weighed(progress.step):
-            logs |= self._weigh(each, carry.values["branches"])
+            logs |= self._described(carry.values["learned"])
+        branches = carry.values.pop("branches", None)
+        if branches and self.notable(progress):
+            learned = [each[k] for k, own in enumerate(shown.learned) if own]
+            logs |= self._weigh(learned, branches)
         if "probe" in players and self.probe:
             probe, logs_of_probe = self._probe(carry.values["clean"], batch.labels)
             total = total + probe
@@ -192,6 +203,9 @@ class Siamese(Task):
                     hidden[place, view] = masker.propose(views[view], where)
         carry.clock.to("encoder")
         learned = {key: m for key, m in hidden.items() if m.requires_grad}
+        if learns and not learned:
+            names = ", ".join(type(m).__name__ for m in self.masker_list())
+            raise ValueError(f"{names}: parameters, but no gradient from the masks to them")
         for masks in learned.values():  # what runs backward after the masks is the mask network
             masks.register_hook(lambda grad: carry.clock.to("masker"))
         carry.values |= {"hidden": hidden, "learned": learned}
@@ -260,7 +274,7 @@ class Siamese(Task):
             pairs = [w.pair for w in group]
             keys = {} if self.step == "official" else carry.values.setdefault("keys", {})
             branches = Branches(self.objective, views, shown.copies, pairs, alone, seed, keys)
-            if self.step == "official" and not self.objective.joint:
+            if self.step == "official":
                 branches.in_order(pairs)
             met: dict[tuple[Branch, Branch], Tensor] = {}
             for pair, k, weight in group:
@@ -274,32 +288,43 @@ class Siamese(Task):
                     each[k] = each.get(k, 0) + pair.weight * met[pair[:2]].detach()
             if not alone and number == 0:
                 carry.values["branches"] = branches
-                carry.values.setdefault("clean", branches.clean())
+                carry.values["clean"] = branches.clean()
                 if self.objective.follows:
                     self.objective.remember(branches.keys_to_remember(pairs))
         return total, each
 
-    def _encode_for_the_probe(self, views: tuple[Tensor, ...], carry: Carry) -> None:
+    def _described(self, learned: dict[Place, Tensor]) -> dict[str, Tensor]:
+        """Numbers of all learned masks: those of several maskers side by side, views as images."""
+        places = list(dict.fromkeys(place for place, _ in learned))
+        views = list(dict.fromkeys(view for _, view in learned))
+        masks = torch.cat([torch.cat([learned[p, v] for p in places], 1) for v in views])
+        exclusive = len(places) == 1 and self.masker_list()[places[0]].exclusive
+        return diagnosis.described(masks, exclusive)
+
+    def _encode_for_the_probe(self, views: tuple[Tensor, ...], seed: Seed, carry: Carry) -> None:
         """As the official code does: every clean view once more, by the copy that follows, too."""
         with torch.no_grad():
             carry.values["clean"] = [self.objective.query_features(view) for view in views]
             if self.objective.follows:
                 for number, view in enumerate(views):
-                    self.objective.key_features(view, Seed(0).fold("probe", number))
+                    self.objective.key_features(view, seed.fold("probe", number))
 
     @torch.no_grad()
-    def _weigh(self, each: dict[int, Tensor], branches: Branches) -> dict[str, Tensor]:
-        """What each masked copy costs more than the clean pair; moves the running mean of it."""
+    def _weigh(self, losses: list[Tensor], branches: Branches) -> dict[str, Tensor]:
+        """What each learned copy costs more than clean pairs; moves the running mean of it."""
         clean = torch.zeros((), device=self.gain.device)
         with statistics(self.objective, update=False):
             for pair in self.objective.plan(masked=False):
                 clean = clean + pair.weight * self._pair_loss(pair, *branches.pair(pair), {})
-        costs = {k: loss - clean for k, loss in each.items()}
-        seen = gather.averaged({"gain": torch.stack(list(costs.values())).abs().mean()})["gain"]
+        masked, plain = (
+            sum(p.weight for p in self.objective.plan(masked=m)) for m in (True, False)
+        )
+        costs = [loss - clean * (masked / plain) for loss in losses]
+        seen = gather.averaged({"gain": torch.stack(costs).abs().mean()})["gain"]
         self.gains += 1
         self.gain.lerp_(torch.full_like(self.gain, seen), 1 / min(int(self.gains), 10))
-        logs = {f"masker/loss/{k}": loss for k, loss in each.items()}
-        return logs | {f"masker/gain/{k}": cost for k, cost in costs.items()}
+        logs = {f"masker/loss/{k}": loss for k, loss in enumerate(losses)}
+        return logs | {f"masker/gain/{k}": cost for k, cost in enumerate(costs)}
 
     def _pair_loss(
         self, pair: Pair, query: Tensor, key: Tensor, copies: dict[int, list[Occluded]]
@@ -347,7 +372,8 @@ class Siamese(Task):
         assert self.probe is not None and labels is not None
         targets = labels.repeat(len(features))
         logits = precise(self.probe(torch.cat(features)))
-        known = (targets >= 0).sum().clamp(min=1)  # summed, not picked: picking waits for a GPU
+        known = (targets >= 0).sum()  # summed, not picked: picking waits for a GPU
+        known = gather.gathered(known.float()[None]).sum().clamp(min=1) / gather.world()
         loss = F.cross_entropy(logits, targets, ignore_index=-1, reduction="sum") / known
         right = (logits.argmax(1) == targets).sum() / known
         return loss, {"probe/loss": loss.detach(), "probe/top1": right.detach()}
