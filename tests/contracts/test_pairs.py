@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests.jobs.lives import weights
 from tests.jobs.small import PLAIN
+from tests.pretext.test_mixing import tiny
 
 from masquerade.core.seed import Seed
 from masquerade.core.types import Views
@@ -15,6 +16,7 @@ from masquerade.jobs import pretrain
 from masquerade.maskers import adios, erase, sequential
 from masquerade.networks.heads import PredictorConfig, ProjectorConfig
 from masquerade.objectives import byol, moco, simclr, simsiam
+from masquerade.pretext.siamese import Siamese
 
 NARROW = ProjectorConfig(hidden=16, out=8)
 NORMED = NARROW.replace(norm="hidden", bias=True)
@@ -51,7 +53,7 @@ def settings(objective, masker, **changes):
 
 @pytest.fixture(scope="module")
 def epoch():
-    """Images, and the views of one epoch of five steps."""
+    """The views of one epoch of five steps."""
     config = settings("simclr", "no masks")
     images, seed = config.images(), Seed(0)
     augmenter = config.augmenter(images)
@@ -60,22 +62,22 @@ def epoch():
         rows = range(8 * step, 8 * step + 8)
         pixels, extents = images.read(rows), images.extents(rows)
         views.append(augmenter.views(pixels, extents, seed.fold(step)))
-    return images, views
+    return views
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("masker", MASKERS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_pair_trains_for_fifty_steps(objective, masker, precision, epoch):
-    images, views = epoch
-    config = settings(objective, masker, probe=False)
-    task = config.task(images)
+    torch.manual_seed(0)
+    maskers = [config.build(32, 3) for config in MASKERS[masker]]
+    task = Siamese(OBJECTIVES[objective].build(tiny()), maskers)
     start = {n: t.clone() for n, t in task.state_dict().items()}
-    rates = config.optimizers.by_player()
+    rates = PLAIN.optimizers.by_player()
     optimizers = {name: rates[name].over(groups) for name, groups in task.players().items()}
     losses = []
     for step in range(50):
-        now, carry, batch = Progress(step, 50, 5), Carry(), Views(views[step % 5], None)
+        now, carry, batch = Progress(step, 50, 5), Carry(), Views(epoch[step % 5], None)
         task.before_step(now)
         for together in task.rounds(now):
             choose(task.players(), together)
