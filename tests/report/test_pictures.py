@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from masquerade.jobs import painting
 from masquerade.report import pictures
 from masquerade.report.read import Snapshot
 
@@ -40,8 +41,8 @@ def test_without_a_known_mean_the_images_shown_give_it() -> None:
 def test_the_strongest_mask_gives_the_colour_pale_below_a_half() -> None:
     hidden = np.array([[[0.9, 0.1]], [[0.2, 0.4]], [[0.1, 0.0]]])
     found = pictures.hardened(hidden)
-    assert tuple(found[0, 0]) == pictures.COLOURS[0]
-    assert found[0, 1].astype(int).sum() > sum(pictures.COLOURS[1])
+    assert tuple(found[0, 0]) == painting.COLOURS[0]
+    assert found[0, 1].astype(int).sum() > sum(painting.COLOURS[1])
 
 
 def test_a_film_needs_three_moments_of_the_same_image() -> None:

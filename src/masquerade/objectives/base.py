@@ -51,6 +51,7 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         backbone: The encoder that a run exports.
+        projector: The head between its features and embeddings.
         follows: Whether keys come from a copy that follows the network. Otherwise a branch is
             encoded once, for both.
         key_gradient: Whether gradients flow through keys, too.
@@ -59,6 +60,7 @@ class Objective(nn.Module, ABC):
     """
 
     backbone: Backbone
+    projector: nn.Module
     follows: ClassVar[bool] = False
     key_gradient: ClassVar[bool] = False
     joint: bool = False
@@ -71,17 +73,19 @@ class Objective(nn.Module, ABC):
         What reaches a masker is read off: masked queries, and masked keys if `key_gradient`.
         """
 
-    @abstractmethod
     def query_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
         """Backbone features of query branches."""
+        features: Tensor = self.backbone(images)
+        return features
 
     def key_features(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B F"]:
         """Backbone features of key branches; momentum objectives use their copy."""
         return self.query_features(images)
 
-    @abstractmethod
     def query(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
         """The projector on a query's features."""
+        embedding: Tensor = self.projector(features)
+        return embedding
 
     def key(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
         """The projector on a key's features."""

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from masquerade.core.seed import Seed
 from masquerade.engine import gather
@@ -40,7 +40,7 @@ class BYOL(Objective):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.projector: nn.Module = config.projector.build(backbone.dim)
+        self.projector = config.projector.build(backbone.dim)
         self.predictor = config.predictor.build(config.projector.length(backbone.dim))
         self.key_backbone = follower(backbone)
         self.key_projector = follower(self.projector)
@@ -50,18 +50,10 @@ class BYOL(Objective):
         both = [Pair(other, Branch(view=0)), Pair(Branch(view=0), other)]
         return both if not masked else between(both, self.config.masked)
 
-    def query_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
-        features: Tensor = self.backbone(images)
-        return features
-
     @torch.no_grad()
     def key_features(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B F"]:
         features: Tensor = self.key_backbone(images)
         return features
-
-    def query(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
-        embedding: Tensor = self.projector(features)
-        return embedding
 
     @torch.no_grad()
     def key(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:

@@ -9,7 +9,7 @@ masker gets a gradient (papers/adversarial_masking.md, section 2.4; papers/mixma
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from masquerade.core.seed import Seed
@@ -47,7 +47,7 @@ class MoCo(Objective):
         super().__init__()
         self.config = config
         self.backbone = split(backbone, config.groups) if config.groups > 1 else backbone
-        self.projector: nn.Module = config.projector.build(backbone.dim)
+        self.projector = config.projector.build(backbone.dim)
         self.key_backbone = follower(self.backbone)
         self.key_projector = follower(self.projector)
         drawn = torch.randn(config.queue, config.projector.length(backbone.dim))
@@ -64,10 +64,6 @@ class MoCo(Objective):
             return pairs
         return between(pairs + [Pair(p.key, p.query) for p in pairs], self.config.masked)
 
-    def query_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
-        features: Tensor = self.backbone(images)
-        return features
-
     @torch.no_grad()
     def key_features(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B F"]:
         if not self.config.shuffle or self.config.groups == 1:
@@ -77,10 +73,6 @@ class MoCo(Objective):
         order = shuffled(len(everyone), seed).to(images.device)
         mixed: Tensor = self.key_backbone(gather.own(everyone[order]))
         return gather.own(gather.gathered(mixed)[order.argsort()])
-
-    def query(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
-        embedding: Tensor = self.projector(features)
-        return embedding
 
     @torch.no_grad()
     def key(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:

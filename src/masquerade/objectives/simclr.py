@@ -8,7 +8,7 @@ first view against each masked copy of the second (papers/adversarial_masking.md
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from masquerade.engine import gather
 from masquerade.engine.task import Group
@@ -26,19 +26,11 @@ class SimCLR(Objective):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.projector: nn.Module = config.projector.build(backbone.dim)
+        self.projector = config.projector.build(backbone.dim)
         self.joint = config.joint
 
     def plan(self, masked: bool) -> list[Pair]:
         return [Pair(Branch(view=1, copy=0 if masked else None), Branch(view=0))]
-
-    def query_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
-        features: Tensor = self.backbone(images)
-        return features
-
-    def query(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
-        embedding: Tensor = self.projector(features)
-        return embedding
 
     def compare(
         self,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from jaxtyping import Float, Int
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from masquerade.engine import gather
 from masquerade.engine.task import Group
@@ -29,7 +29,7 @@ class SimSiam(Objective):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.projector: nn.Module = config.projector.build(backbone.dim)
+        self.projector = config.projector.build(backbone.dim)
         self.predictor = config.predictor.build(config.projector.length(backbone.dim))
 
     def plan(self, masked: bool) -> list[Pair]:
@@ -41,14 +41,6 @@ class SimSiam(Objective):
             for one, other in ((0, 1), (1, 0)):
                 pairs.append(Pair(Branch(one, query), Branch(other, key), 0.5 / len(terms)))
         return pairs
-
-    def query_features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B F"]:
-        features: Tensor = self.backbone(images)
-        return features
-
-    def query(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B D"]:
-        embedding: Tensor = self.projector(features)
-        return embedding
 
     def predict(self, embedding: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
         predicted: Tensor = self.predictor(embedding)

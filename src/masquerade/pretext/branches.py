@@ -34,6 +34,17 @@ def reaches(pair: Pair, objective: Objective) -> bool:
     return pair.query.copy is not None or (objective.key_gradient and pair.key.copy is not None)
 
 
+def refuse_without_gradient(objective: Objective) -> None:
+    """Raises ValueError where the loss does not depend on the masks in a way that trains them."""
+    if not any(reaches(pair, objective) for pair in objective.plan(masked=True)):
+        raise ValueError(
+            f"a learned masker gets no gradient from {type(objective).__name__} as it is set: no "
+            "masked copy is a query there, and keys are held still. Let masked copies be queries "
+            "(objective.masked=query, or objective.terms with masked_query), or choose a masker "
+            "that is not learned"
+        )
+
+
 class Branches:
     """The embeddings of branches, made when they are asked for.
 

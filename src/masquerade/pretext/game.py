@@ -1,11 +1,13 @@
 """The game between encoder and masker: when the masker plays, and how strong its wish is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from masquerade.core.config import Settings
 from masquerade.engine.task import Progress
@@ -38,6 +40,19 @@ class Game(Settings):
 def weighed(step: int) -> bool:
     """Whether the clean loss is measured in this step, too: often at first, then each 100th."""
     return step > 0 and step % (10 if step < 100 else 100) == 0
+
+
+@contextmanager
+def trainable(module: nn.Module) -> Iterator[None]:
+    """A graph is recorded for these parameters even in a round in which they are frozen."""
+    before = [(p, p.requires_grad) for p in module.parameters()]
+    try:
+        for p, _ in before:
+            p.requires_grad_(True)
+        yield
+    finally:
+        for p, old in before:
+            p.requires_grad_(old)
 
 
 class _Reverse(torch.autograd.Function):

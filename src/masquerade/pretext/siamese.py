@@ -9,8 +9,6 @@ pass, the masker's reversed at the mask, so that it sees the encoder before, not
 step's update.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import torch
@@ -27,8 +25,14 @@ from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import statistics
 from masquerade.objectives.base import Branch, Objective, Pair
 from masquerade.pretext import diagnosis
-from masquerade.pretext.branches import Branches, copy_of, for_copy, reaches
-from masquerade.pretext.game import Game, Step, reversed_gradient, weighed
+from masquerade.pretext.branches import (
+    Branches,
+    copy_of,
+    for_copy,
+    reaches,
+    refuse_without_gradient,
+)
+from masquerade.pretext.game import Game, Step, reversed_gradient, trainable, weighed
 
 Combine = Literal["mean", "sum"]
 ALTERNATING = Game()
@@ -377,27 +381,3 @@ class Siamese(Task):
         loss = F.cross_entropy(logits, targets, ignore_index=-1, reduction="sum") / known
         right = (logits.argmax(1) == targets).sum() / known
         return loss, {"probe/loss": loss.detach(), "probe/top1": right.detach()}
-
-
-@contextmanager
-def trainable(module: nn.Module) -> Iterator[None]:
-    """A graph is recorded for these parameters even in a round in which they are frozen."""
-    before = [(p, p.requires_grad) for p in module.parameters()]
-    try:
-        for p, _ in before:
-            p.requires_grad_(True)
-        yield
-    finally:
-        for p, old in before:
-            p.requires_grad_(old)
-
-
-def refuse_without_gradient(objective: Objective) -> None:
-    """Raises ValueError where the loss does not depend on the masks in a way that trains them."""
-    if not any(reaches(pair, objective) for pair in objective.plan(masked=True)):
-        raise ValueError(
-            f"a learned masker gets no gradient from {type(objective).__name__} as it is set: no "
-            "masked copy is a query there, and keys are held still. Let masked copies be queries "
-            "(objective.masked=query, or objective.terms with masked_query), or choose a masker "
-            "that is not learned"
-        )

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from masquerade.core.rundir import RunDir
-from masquerade.report import pictures, standing
+from masquerade.jobs import painting
+from masquerade.report import standing
 from masquerade.report.figures import Chart, chart
 from masquerade.report.gallery import gallery
 from masquerade.report.groups import differences, group_names, grouped
@@ -55,7 +56,7 @@ def content(stories: Sequence[Story]) -> dict[str, Any]:
         "standing": standing.standing(groups, names, wanted),
         "health": [(n, findings(g)) for n, g in zip(names, groups, strict=True)],
         "gallery": gallery(groups, names),
-        "colours": pictures.COLOURS,
+        "colours": painting.COLOURS,
         "charts": curves(groups, names),
         "several": any(len(group) > 1 for group in groups),
         "names": names,

@@ -11,6 +11,7 @@ from typing import Any
 
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
+from masquerade.jobs import painting
 from masquerade.report import comparison, curves, embedding, pictures, tables
 from masquerade.report.groups import grouped, with_baselines
 from masquerade.report.headline import against, data, headline, outline
@@ -101,7 +102,7 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "sheets": [(when, s.step, pictures.panels(s, main.mean)) for when, s in sheets],
         "masks": shown[-1].hidden.shape[1] if shown else 0,
         "film": pictures.film(shown),
-        "colours": pictures.COLOURS,
+        "colours": painting.COLOURS,
         "map": embedding.laid_out(laid) if laid else None,
         "classes": laid.classes if laid else (),
         "map_notes": [str(n) for n in laid.about.get("notes", [])] if laid else [],

@@ -8,21 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from masquerade.jobs.painting import COLOURS
 from masquerade.report.read import Bytes, Snapshot
 
 SHOWN = 6  # images of the mask gallery
 FRAMES = 8  # moments of the film
 LARGEST = 96  # longest side of a picture in the page, in pixels
-COLOURS = (  # of the slots 1.. in raster pictures; the page's own are in style.css
-    (59, 130, 246),
-    (234, 120, 30),
-    (22, 163, 116),
-    (214, 72, 160),
-    (139, 100, 240),
-    (190, 150, 10),
-    (14, 165, 190),
-    (225, 60, 70),
-)
 
 
 class Cell(NamedTuple):
