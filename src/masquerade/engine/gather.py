@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ def own(x: Shaped[Tensor, "G *S"]) -> Shaped[Tensor, "B *S"]:
     return x.chunk(world())[rank()]
 
 
-def gathered(x: Float[Tensor, "B *S"]) -> Float[Tensor, "G *S"]:
+def gathered(x: Shaped[Tensor, "B *S"]) -> Shaped[Tensor, "G *S"]:
     """The rows of all processes in rank order, `G = B * world()`.
 
     The gradient of a row is the sum of what all processes ask of it, so that averaging the

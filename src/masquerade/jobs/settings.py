@@ -25,7 +25,7 @@ from masquerade.networks.norms import synchronised
 from masquerade.objectives import simclr
 from masquerade.objectives.base import ObjectiveConfig
 from masquerade.pretext.game import Game, Step
-from masquerade.pretext.siamese import Combine, Siamese
+from masquerade.pretext.siamese import BnStats, Combine, Siamese
 
 J = TypeVar("J", bound="OnImages")
 
@@ -99,7 +99,10 @@ class Pretrain(OnImages):
         augment: How views are drawn.
         optimizers: One for each player.
         step: How encoder and masker alternate, where something is learned that masks.
-        combine: Whether the loss is the mean or the sum over masked copies.
+        combine: Whether a masker's copies of an image count as one together (`mean`) or one each
+            (`sum`). Several maskers are summed.
+        bn_stats: Whether masked copies update batch norm's running statistics (`reference`, as
+            published) or only clean images do (`clean_only`).
         game: When what is learned that masks is trained, and how strong its wish is.
         probe: Whether a linear probe is trained along on labels, where there are any. It reads
             detached features: the encoder never sees a label.
@@ -124,6 +127,7 @@ class Pretrain(OnImages):
     optimizers: Optimizers = Optimizers()
     step: Step = "reversal"
     combine: Combine = "mean"
+    bn_stats: BnStats = "reference"
     game: Game = Game()
     probe: bool = True
     epochs: int = Field(100, ge=1)
@@ -141,6 +145,8 @@ class Pretrain(OnImages):
                 f"batch={self.batch} cannot be shared equally by {self.runtime.devices} devices"
             )
         self.objective.check(self.batch, self.runtime.devices)
+        for masker in self.maskers:
+            masker.check(self.batch, self.runtime.devices)
         return self
 
     def images(self) -> ImageSet:
@@ -176,7 +182,7 @@ class Pretrain(OnImages):
         maskers = [m.build(self.size, images.channels) for m in self.maskers]
         classes = len(images.classes) if self.probe and images.labels is not None else 0
         return synchronised(
-            Siamese(objective, maskers, self.step, self.combine, classes, self.game)
+            Siamese(objective, maskers, self.step, self.combine, classes, self.game, self.bn_stats)
         )
 
     def augmenter(self, images: ImageSet) -> Augmenter:

@@ -18,7 +18,8 @@ class Occluded(NamedTuple):
     Attributes:
         images: What the encoder sees.
         hidden: 1 = hidden; soft masks are allowed.
-        partner: A permutation: whose pixels fill the hidden part. None = erased.
+        partner: A permutation: whose pixels fill the hidden part, as rows of the batch of all
+            processes. None = erased.
         share: The own key's part of the target; the rest goes to the partner's key.
         weight: Of this copy of each image in the loss.
     """
@@ -36,10 +37,12 @@ class Masker(nn.Module):
     Attributes:
         wants_clean: Whether the unmasked pair is in the loss too.
         exclusive: Whether each pixel is hidden once in total, its masks adding up to 1.
+        fills: Whether what it hides is filled with a partner's pixels.
     """
 
     wants_clean: bool = False
     exclusive: bool = False
+    fills: bool = False
 
     def propose(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B N H W"]:
         """Where: N masks in [0, 1], 1 = hidden. A float dtype of at least 32 bits."""
@@ -84,3 +87,7 @@ class MaskerConfig(Plug):
     @abstractmethod
     def build(self, size: int, channels: int) -> Masker:
         """The masker of images of `size` x `size` pixels with so many channels."""
+
+    def check(self, batch: int, devices: int) -> None:
+        """Raises ValueError if it cannot work with batches of this size on so many devices."""
+        return

@@ -35,6 +35,7 @@ class Pair(NamedTuple):
 
 
 Masked = Literal["query", "key", "both"]
+Meets = Literal["other", "same"]  # which clean view a masked one is compared with
 
 
 def between(pairs: list[Pair], masked: Masked) -> list[Pair]:

@@ -23,6 +23,7 @@ from masquerade.networks.heads import PredictorConfig, ProjectorConfig
 from masquerade.objectives.base import (
     Branch,
     Masked,
+    Meets,
     Objective,
     ObjectiveConfig,
     Pair,
@@ -46,9 +47,10 @@ class BYOL(Objective):
         self.key_projector = follower(self.projector)
 
     def plan(self, masked: bool) -> list[Pair]:
-        other = Branch(view=1, copy=0 if masked else None)
-        both = [Pair(other, Branch(view=0)), Pair(Branch(view=0), other)]
-        return both if not masked else between(both, self.config.masked)
+        if not masked:
+            return [Pair(Branch(1), Branch(0)), Pair(Branch(0), Branch(1))]
+        copy, clean = Branch(view=1, copy=0), Branch(view=int(self.config.meets == "same"))
+        return between([Pair(copy, clean), Pair(clean, copy)], self.config.masked)
 
     @torch.no_grad()
     def key_features(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B F"]:
@@ -96,6 +98,7 @@ class Config(ObjectiveConfig):
         schedule: Whether the momentum rises to 1 with a cosine, by step or by epoch, or stays.
         masked: Which side masked copies take: they predict (`query`), are predicted (`key`), or
             both, as published. A learned masker needs the first or the last.
+        meets: Which clean view a masked copy is compared with, the other one or its own.
     """
 
     projector: ProjectorConfig = ProjectorConfig(hidden=4096, out=256, norm="hidden", bias=True)
@@ -103,6 +106,7 @@ class Config(ObjectiveConfig):
     momentum: float = Field(0.99, ge=0, le=1)
     schedule: Literal["step", "epoch", "constant"] = "step"
     masked: Masked = "both"
+    meets: Meets = "other"
 
     def build(self, backbone: Backbone) -> BYOL:
         return BYOL(self, backbone)

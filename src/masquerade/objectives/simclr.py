@@ -14,7 +14,14 @@ from masquerade.engine import gather
 from masquerade.engine.task import Group
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.heads import ProjectorConfig
-from masquerade.objectives.base import Branch, Objective, ObjectiveConfig, Pair, normalised
+from masquerade.objectives.base import (
+    Branch,
+    Meets,
+    Objective,
+    ObjectiveConfig,
+    Pair,
+    normalised,
+)
 
 
 class SimCLR(Objective):
@@ -30,7 +37,9 @@ class SimCLR(Objective):
         self.joint = config.joint
 
     def plan(self, masked: bool) -> list[Pair]:
-        return [Pair(Branch(view=1, copy=0 if masked else None), Branch(view=0))]
+        if not masked:
+            return [Pair(Branch(view=1), Branch(view=0))]
+        return [Pair(Branch(view=1, copy=0), Branch(view=int(self.config.meets == "same")))]
 
     def compare(
         self,
@@ -92,11 +101,14 @@ class Config(ObjectiveConfig):
         projector: The head between features and embeddings.
         joint: Whether the projector's batch norm sees both branches of a pair at once, as in
             the W-MSE code base; it matters only for projectors with batch norm.
+        meets: Which clean view a masked copy is compared with: the other one, or the one it was
+            made of, which Un-Mix's authors found better on some data.
     """
 
     temperature: float = Field(0.2, gt=0)
     projector: ProjectorConfig = ProjectorConfig()
     joint: bool = False
+    meets: Meets = "other"
 
     def build(self, backbone: Backbone) -> SimCLR:
         return SimCLR(self, backbone)

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from jaxtyping import Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from masquerade.engine import gather
 from masquerade.engine.task import Group
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.heads import PredictorConfig, ProjectorConfig
-from masquerade.objectives.base import Branch, Objective, ObjectiveConfig, Pair, cosine
+from masquerade.objectives.base import Branch, Meets, Objective, ObjectiveConfig, Pair, cosine
 
 Term = Literal["masked_query", "masked_key", "clean", "masked_both"]
 
@@ -36,11 +36,22 @@ class SimSiam(Objective):
         terms: Sequence[Term] = self.config.terms if masked else ("clean",)
         pairs: list[Pair] = []
         for term in terms:
-            query = 0 if term in ("masked_query", "masked_both") else None
-            key = 0 if term in ("masked_key", "masked_both") else None
-            for one, other in ((0, 1), (1, 0)):
-                pairs.append(Pair(Branch(one, query), Branch(other, key), 0.5 / len(terms)))
+            found = [p for one in (0, 1) if (p := self._pair(term, one))]
+            share = 1 / (len(found) * len(terms))
+            pairs += [p._replace(weight=share) for p in found]
         return pairs
+
+    def _pair(self, term: Term, one: int) -> Pair | None:
+        """What view `one` predicts in a term; None where it would need the mask of the first."""
+        hides = one if term == "masked_query" else 1 - one
+        if term not in ("clean", "masked_both"):
+            if self.config.masked_views == "one" and hides == 0:
+                return None
+            clean = Branch(hides if self.config.meets == "same" else 1 - hides)
+            copy = Branch(hides, 0)
+            return Pair(copy, clean) if term == "masked_query" else Pair(clean, copy)
+        number = 0 if term == "masked_both" else None
+        return Pair(Branch(one, number), Branch(1 - one, number))
 
     def predict(self, embedding: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
         predicted: Tensor = self.predictor(embedding)
@@ -77,6 +88,9 @@ class Config(ObjectiveConfig):
             (`masked_key`, ADIOS's use_symmetry_mask), clean predicts clean (`clean`,
             use_no_mask), masked predicts masked (`masked_both`, use_both_mask). A learned masker
             needs the first or the last.
+        masked_views: Whether both views are masked, each by its own masks, or only the second,
+            as in MixMask.
+        meets: Which clean view a masked one is compared with, the other one or its own.
     """
 
     projector: ProjectorConfig = ProjectorConfig(
@@ -85,6 +99,16 @@ class Config(ObjectiveConfig):
     predictor: PredictorConfig = PredictorConfig(hidden=512, bias=False)
     predictor_scheduled: bool = False
     terms: tuple[Term, ...] = Field(("masked_query",), min_length=1)
+    masked_views: Literal["both", "one"] = "both"
+    meets: Meets = "other"
+
+    @model_validator(mode="after")
+    def _masked(self) -> "Config":
+        if self.masked_views == "one" and "masked_both" in self.terms:
+            raise ValueError(
+                "terms has masked_both, for which both views are masked, but masked_views=one"
+            )
+        return self
 
     def build(self, backbone: Backbone) -> SimSiam:
         return SimSiam(self, backbone)

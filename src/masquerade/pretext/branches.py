@@ -1,7 +1,7 @@
 """Branches: what the pairs of a plan are made of, each encoded at most once."""
 
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -34,17 +34,6 @@ def reaches(pair: Pair, objective: Objective) -> bool:
     return pair.query.copy is not None or (objective.key_gradient and pair.key.copy is not None)
 
 
-def refuse_without_gradient(objective: Objective) -> None:
-    """Raises ValueError where the loss does not depend on the masks in a way that trains them."""
-    if not any(reaches(pair, objective) for pair in objective.plan(masked=True)):
-        raise ValueError(
-            f"a learned masker gets no gradient from {type(objective).__name__} as it is set: no "
-            "masked copy is a query there, and keys are held still. Let masked copies be queries "
-            "(objective.masked=query, or objective.terms with masked_query), or choose a masker "
-            "that is not learned"
-        )
-
-
 class Branches:
     """The embeddings of branches, made when they are asked for.
 
@@ -57,6 +46,7 @@ class Branches:
         frozen: Whether nothing but masked copies takes a gradient (the masker's round).
         seed: Of what keys draw.
         keys: Keys of clean branches made before by a copy that has not moved since.
+        unnoticed: Whether masked branches leave batch norm's running statistics alone.
     """
 
     def __init__(
@@ -68,6 +58,7 @@ class Branches:
         frozen: bool,
         seed: Seed,
         keys: dict[Branch, Tensor],
+        unnoticed: bool = False,
     ) -> None:
         self.objective = objective
         self.views = views
@@ -82,14 +73,16 @@ class Branches:
         self._embedded: dict[Branch, Tensor] = {}
         self._queries: dict[Branch, Tensor] = {}
         self._keys = keys
+        self._unnoticed = unnoticed
 
     def pair(self, pair: Pair) -> tuple[Tensor, Tensor]:
         """The query's and the key's embedding."""
         if not self.objective.joint:
             return self.query(pair.query), self.key(pair.key)
         both = torch.cat([self._online(pair.query), self._online(pair.key)])
-        query, key = self.objective.query(both).chunk(2)
-        return self.objective.predict(query), key
+        with self._noticed(copy_of(pair) or pair.query):
+            query, key = self.objective.query(both).chunk(2)
+            return self.objective.predict(query), key
 
     def in_order(self, pairs: list[Pair]) -> None:
         """Encode in the order of the official code: clean views, then masked ones.
@@ -109,7 +102,9 @@ class Branches:
     def query(self, branch: Branch) -> Tensor:
         """What a branch says of its key."""
         if branch not in self._queries:
-            self._queries[branch] = self.objective.predict(self._embedding(branch))
+            embedding = self._embedding(branch)
+            with self._noticed(branch):
+                self._queries[branch] = self.objective.predict(embedding)
         return self._queries[branch]
 
     def key(self, branch: Branch) -> Tensor:
@@ -118,7 +113,9 @@ class Branches:
             embedding = self._embedding(branch)
             return embedding if self.objective.key_gradient else embedding.detach()
         if branch not in self._keys:
-            self._keys[branch] = self.objective.key(self._key_features(branch))
+            features = self._key_features(branch)
+            with self._noticed(branch):
+                self._keys[branch] = self.objective.key(features)
         return self._keys[branch]
 
     def clean(self) -> list[Tensor]:
@@ -141,6 +138,12 @@ class Branches:
             return [self.key(Branch(view)) for view in clean]
         return [self.key(Branch(view, 0)) for view in sorted({b.view for b in keys})]
 
+    def _noticed(self, branch: Branch) -> AbstractContextManager[None]:
+        """Whether batch norm remembers what it sees of a branch."""
+        if branch.copy is None or not self._unnoticed:
+            return nullcontext()
+        return statistics(self.objective, update=False)
+
     def _images(self, branch: Branch) -> Tensor:
         if branch.copy is None:
             return self.views[branch.view]
@@ -149,7 +152,7 @@ class Branches:
     def _online(self, branch: Branch) -> Tensor:
         if branch not in self.features:
             still = branch not in self.attached or (self.frozen and branch.copy is None)
-            with torch.no_grad() if still else nullcontext():
+            with torch.no_grad() if still else nullcontext(), self._noticed(branch):
                 self.features[branch] = self.objective.query_features(self._images(branch))
         return self.features[branch]
 
@@ -157,7 +160,7 @@ class Branches:
         if branch not in self._embedded:
             features = self._online(branch)
             still = branch not in self.attached or (self.frozen and branch.copy is None)
-            with torch.no_grad() if still else nullcontext():
+            with torch.no_grad() if still else nullcontext(), self._noticed(branch):
                 self._embedded[branch] = self.objective.query(features)
         return self._embedded[branch]
 
@@ -167,5 +170,6 @@ class Branches:
         if branch not in self.copied:
             place = "clean" if branch.copy is None else branch.copy
             where = self.seed.fold("key", branch.view, place)
-            self.copied[branch] = self.objective.key_features(self._images(branch), where)
+            with self._noticed(branch):
+                self.copied[branch] = self.objective.key_features(self._images(branch), where)
         return self.copied[branch]

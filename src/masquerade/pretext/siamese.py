@@ -20,21 +20,27 @@ from masquerade.core.seed import Seed
 from masquerade.core.types import Views, precise
 from masquerade.engine import gather
 from masquerade.engine.task import Carry, Group, Progress, Task, Terms
-from masquerade.maskers.base import Masker, Occluded
+from masquerade.maskers.base import Masker
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import statistics
 from masquerade.objectives.base import Branch, Objective, Pair
 from masquerade.pretext import diagnosis
 from masquerade.pretext.branches import (
     Branches,
-    copy_of,
     for_copy,
     reaches,
+)
+from masquerade.pretext.fitness import (
+    refuse_mixtures_of_both,
+    refuse_without_clean,
     refuse_without_gradient,
+    refuse_without_masks,
 )
 from masquerade.pretext.game import Game, Step, reversed_gradient, trainable, weighed
+from masquerade.pretext.positives import Copies, positives, shared, weight_of
 
 Combine = Literal["mean", "sum"]
+BnStats = Literal["reference", "clean_only"]
 ALTERNATING = Game()
 Place = tuple[int, int]  # which masker, which view
 
@@ -43,27 +49,20 @@ class Shown(NamedTuple):
     """What the encoder is shown in a round.
 
     Attributes:
-        copies: The masked copies of each masked view, of all maskers in order.
-        sizes: How many of them each masker made of one view.
-        learned: Of each copy: whether an adversary made it.
+        copies: The masked copies of each masked view, of all maskers in order; their weights are
+            those in the loss.
+        learned: Of each copy of a view: whether an adversary made it.
     """
 
-    copies: dict[int, list[Occluded]]
-    sizes: list[int]
+    copies: Copies
     learned: list[bool]
 
-    @property
-    def total(self) -> int:
-        """Copies of one view."""
-        return sum(self.sizes)
 
-
-class Weighted(NamedTuple):
-    """A pair of the plan of one masked copy (None: of the clean plan), and what it counts."""
+class Numbered(NamedTuple):
+    """A pair of the plan of one masked copy (None: of the clean plan)."""
 
     pair: Pair
     copy: int | None
-    weight: float
 
 
 class Siamese(Task):
@@ -73,12 +72,18 @@ class Siamese(Task):
         objective: Encodes and compares; holds the backbone.
         maskers: What hides; none is the baseline. Those with parameters are the adversary.
         step: How encoder and masker alternate.
-        combine: Whether the loss is the mean or the sum over masked copies.
+        combine: Whether a masker's copies of an image count as much as one together (`mean`: each
+            in proportion to its weight), or as much as they weigh (`sum`). Several maskers are
+            summed, and the clean pair comes on top where one of them wants it.
         classes: Of an online linear probe on the clean features, which costs no pass; 0 = none.
         game: When the adversary plays, and how strong its wish is.
+        bn_stats: Whether passes of masked copies update batch norm's running statistics
+            (`reference`, as published: what is exported has seen more masked images than clean
+            ones) or leave them to clean images.
 
     Raises:
-        ValueError: No pair of the objective's plan gives the adversary a gradient.
+        ValueError: No pair of the objective's plan gives the adversary a gradient; masked copies
+            are compared that have partners both; no clean image would update the statistics.
 
     Attributes:
         gain: A running mean of what masks cost, |loss with masks - loss without|.
@@ -96,6 +101,7 @@ class Siamese(Task):
         combine: Combine = "mean",
         classes: int = 0,
         game: Game = ALTERNATING,
+        bn_stats: BnStats = "reference",
     ) -> None:
         super().__init__()
         self.objective = objective
@@ -103,19 +109,21 @@ class Siamese(Task):
         self.step = step
         self.combine = combine
         self.game = game
+        self.bn_stats = bn_stats
         self.probe = nn.Linear(objective.backbone.dim, classes) if classes else None
         self.adversary = any(True for _ in self.maskers.parameters())
         self.clean = not maskers or any(m.wants_clean for m in maskers)
         if self.adversary:
             self.register_buffer("gain", torch.ones(()))
             self.register_buffer("gains", torch.zeros((), dtype=torch.int64))
-        if maskers and not any(copy_of(p) for p in objective.plan(masked=True)):
-            raise ValueError(
-                f"{type(objective).__name__} as it is set masks nothing: none of its terms has a "
-                "masked branch. Choose another objective.terms, or maskers=[]"
-            )
+        if maskers:
+            refuse_without_masks(objective)
         if self.adversary:
             refuse_without_gradient(objective)
+        if any(m.fills for m in maskers):
+            refuse_mixtures_of_both(objective)
+        if maskers and bn_stats == "clean_only" and not self.clean:
+            refuse_without_clean(objective)
 
     def encoder(self) -> Backbone:
         return self.objective.backbone
@@ -165,7 +173,7 @@ class Siamese(Task):
         logs = {"encoder/loss": loss.detach()}
         total = -strength * loss if alone else loss
         if attacks:
-            price = self._price(hidden, batch.views, shown, progress)
+            price = self._price(hidden, batch.views, progress)
             total = total + price
             gained = (price - strength * loss).detach()
             logs |= {"masker/loss": gained, "masker/price": price.detach()}
@@ -225,8 +233,7 @@ class Siamese(Task):
         strength: float,
     ) -> Shown:
         """The masked copies of each masked view, with gradients as this round wants them."""
-        copies: dict[int, list[Occluded]] = {}
-        sizes = [0] * len(self.maskers)
+        copies: Copies = {}
         learned: list[bool] = []
         first = min((view for _, view in hidden), default=0)
         for (place, view), masks in hidden.items():
@@ -238,28 +245,27 @@ class Siamese(Task):
             made = self.masker_list()[place].occlude(
                 views[view], masks, seed.fold("masker", place, "occlude")
             )
+            made = shared(made) if self.combine == "mean" else made
             copies.setdefault(view, []).extend(made)
             if view == first:
-                sizes[place] = len(made)
                 learned += [by_adversary] * len(made)
-        return Shown(copies, sizes, learned)
+        return Shown(copies, learned)
 
-    def _groups(self, shown: Shown, alone: bool) -> list[list[Weighted]]:
+    def _groups(self, shown: Shown, alone: bool) -> list[list[Numbered]]:
         """The pairs to compare; those of one group share what they encode.
 
         The masker's round leaves out what no adversary's mask can change.
         """
-        plan = self.objective.plan(masked=True) if shown.total else []
+        plan = self.objective.plan(masked=True) if shown.learned else []
         clean = self.objective.plan(masked=False) if self.clean else []
         official = self.step == "official" and self.adversary
         if alone and not official:
             plan, clean = [p for p in plan if reaches(p, self.objective)], []
-        share = 1 / max(shown.total, 1) if self.combine == "mean" else 1.0
-        groups = [[Weighted(p, None, p.weight) for p in clean]]
-        for k in range(shown.total):
-            if alone and not official and not shown.learned[k]:
+        groups = [[Numbered(p, None) for p in clean]]
+        for k, learned in enumerate(shown.learned):
+            if alone and not official and not learned:
                 continue
-            pairs = [Weighted(p, k, share * p.weight) for p in for_copy(plan, k)]
+            pairs = [Numbered(p, k) for p in for_copy(plan, k)]
             groups = [*groups, pairs] if official else [groups[0] + pairs]
         return [g for g in groups if g]
 
@@ -277,19 +283,27 @@ class Siamese(Task):
         for number, group in enumerate(self._groups(shown, alone)):
             pairs = [w.pair for w in group]
             keys = {} if self.step == "official" else carry.values.setdefault("keys", {})
-            branches = Branches(self.objective, views, shown.copies, pairs, alone, seed, keys)
+            still = self.bn_stats == "clean_only"
+            branches = Branches(
+                self.objective, views, shown.copies, pairs, alone, seed, keys, still
+            )
             if self.step == "official":
                 branches.in_order(pairs)
             met: dict[tuple[Branch, Branch], Tensor] = {}
-            for pair, k, weight in group:
+            for pair, k in group:
                 if pair[:2] not in met:
                     query, key = branches.pair(pair)
-                    met[pair[:2]] = self._pair_loss(pair, query, key, shown.copies)
+                    met[pair[:2]] = self._losses(pair, query, key, shown.copies)
                     seen = precise(key.detach()), precise(query.detach())
                     carry.values.setdefault("embeddings", seen)
-                total = total + weight * met[pair[:2]]
-                if k is not None:
-                    each[k] = each.get(k, 0) + pair.weight * met[pair[:2]].detach()
+                losses = met[pair[:2]]
+                if k is None:
+                    total = total + pair.weight * losses.mean()
+                    continue
+                weight = weight_of(pair, k, shown.copies)
+                loss = pair.weight * (weight.to(losses) * losses).mean()
+                total = total + loss
+                each[k] = each.get(k, 0) + loss.detach() / weight.to(losses).mean()
             if not alone and number == 0:
                 carry.values["branches"] = branches
                 carry.values["clean"] = branches.clean()
@@ -319,7 +333,8 @@ class Siamese(Task):
         clean = torch.zeros((), device=self.gain.device)
         with statistics(self.objective, update=False):
             for pair in self.objective.plan(masked=False):
-                clean = clean + pair.weight * self._pair_loss(pair, *branches.pair(pair), {})
+                each = self._losses(pair, *branches.pair(pair), {})
+                clean = clean + pair.weight * each.mean()
         masked, plain = (
             sum(p.weight for p in self.objective.plan(masked=m)) for m in (True, False)
         )
@@ -330,43 +345,25 @@ class Siamese(Task):
         logs = {f"masker/loss/{k}": loss for k, loss in enumerate(losses)}
         return logs | {f"masker/gain/{k}": cost for k, cost in enumerate(costs)}
 
-    def _pair_loss(
-        self, pair: Pair, query: Tensor, key: Tensor, copies: dict[int, list[Occluded]]
-    ) -> Float[Tensor, ""]:
-        """The mean loss of a pair of branches; a partner's key is the second positive.
-
-        Where the filled copy is the key, image i is also in the copy whose partner it is.
-        """
-        size = len(query)
-        own = torch.arange(size, device=query.device) + gather.rank() * size
-        one = torch.ones(size, device=query.device)
-        branch = copy_of(pair)
-        if branch is None or branch.copy is None:
-            return self.objective.compare(query, key, own[:, None], one[:, None]).mean()
-        copy = copies[branch.view][branch.copy]
-        positive, share = own[:, None], one[:, None]
-        if copy.partner is not None:
-            other = copy.partner if branch == pair.query else copy.partner.argsort()
-            rest = 1 - (copy.share if branch == pair.query else copy.share[other])
-            positive = torch.stack([own, other + gather.rank() * size], 1)
-            share = torch.stack([copy.share, rest], 1)
-        return (copy.weight * self.objective.compare(query, key, positive, share)).mean()
+    def _losses(
+        self, pair: Pair, query: Tensor, key: Tensor, copies: Copies
+    ) -> Float[Tensor, " B"]:
+        """The loss of each query of a pair; a partner's key is the second positive."""
+        return self.objective.compare(query, key, *positives(pair, copies, query))
 
     def _price(
         self,
         hidden: dict[Place, Tensor],
         views: tuple[Tensor, ...],
-        shown: Shown,
         progress: Progress,
     ) -> Float[Tensor, ""]:
-        """What all maskers pay, in float32, each in proportion to its part of the loss."""
+        """What all maskers pay, in float32; with `combine=sum` for each of their masks."""
         total = torch.zeros((), device=views[0].device)
         with torch.autocast(views[0].device.type, enabled=False):
             for place, masker in enumerate(self.masker_list()):
                 seen = [view for at, view in hidden if at == place]
                 masks = [hidden[place, view] for view in seen]
-                part = shown.sizes[place] / shown.total
-                scale = masks[0].shape[1] if self.combine == "sum" else part
+                scale = masks[0].shape[1] if self.combine == "sum" else 1
                 total = total + scale * masker.price(masks, [views[v] for v in seen], progress)
         return total
 
