@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from masquerade.engine.optimizers import adamw, lars, sgd
+from masquerade.engine.optimizers import adam, adamw, lars, sgd
 from masquerade.engine.schedule import Schedule
 from masquerade.engine.task import Group, Progress
 
@@ -81,3 +81,24 @@ def test_a_group_may_scale_its_rate_or_keep_it_constant():
     rates = [g["lr"] for g in optimizer.param_groups]
     assert rates[0] == pytest.approx(0.025)
     assert rates[1] == 0.5
+
+
+def test_adams_decay_is_l2_in_the_gradient_and_adamws_is_not():
+    start = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(3, 2)
+    slopes = [torch.full((3, 2), x, dtype=torch.float64) for x in (0.3, -0.2)]
+    steps = {}
+    for module, coupled in ((adam, True), (adamw, False)):
+        w, config = torch.nn.Parameter(start.clone()), module.Config(lr=0.01, decay=0.5)
+        optimizer = config.over([Group("all", [w])])
+        expected, mean, square = start.clone(), torch.zeros(3, 2), torch.zeros(3, 2)
+        for t, slope in enumerate(slopes, 1):
+            w.grad = slope.clone()
+            optimizer.step()
+            g = slope + 0.5 * expected if coupled else slope
+            mean, square = 0.9 * mean + 0.1 * g, 0.999 * square + 0.001 * g * g
+            moved = (mean / (1 - 0.9**t)) / ((square / (1 - 0.999**t)).sqrt() + 1e-8)
+            shrunk = expected if coupled else expected * (1 - 0.01 * 0.5)
+            expected = shrunk - 0.01 * moved
+        torch.testing.assert_close(w.detach(), expected, rtol=1e-12, atol=1e-12)
+        steps[coupled] = w.detach() - start
+    assert (steps[True] - steps[False]).abs().max() > 1e-3

@@ -33,8 +33,7 @@ class OptimizerConfig(Plug):
 
     def described(self) -> str:
         """One line for the user, with the resolved rate."""
-        plan = self.schedule
-        rate = f"{self.lr:g} ({plan.shape}, warm-up {plan.warmup:g} epochs)"
+        rate = f"{self.lr:g} ({self.schedule.described()})"
         return f"{self.kind}, learning rate {rate}, decay {self.decay:g}"
 
     @abstractmethod
