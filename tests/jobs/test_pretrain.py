@@ -197,3 +197,15 @@ def test_the_masker_learns_and_the_encoder_too(whole):
         assert not torch.equal(start["maskers.0.head.weight"], end["maskers.0.head.weight"])
         key = "objective.projector.0.weight"
         assert not torch.equal(start[key], end[key])
+
+
+def test_settings_of_a_game_that_nobody_plays_are_said_to_have_no_effect():
+    images = PLAIN.images()
+    for config, said in (
+        (PLAIN, []),
+        (PLAIN.override(["step=official"]), ["step has no effect"]),
+        (PLAIN.override(["game.every=2", "maskers=erase"]), ["game has no effect"]),
+        (MASKED.override(["step=official", "game.every=2"]), []),
+    ):
+        found = pretrain.unused(config, config.task(images))
+        assert [note.partition(":")[0] for note in found] == said

@@ -71,17 +71,31 @@ def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = Fal
         say(f"{images.name}: {len(images)} images, {config.epochs} epochs, {steps} steps")
         say(config.backbone.said(config.size))
         say(runtime.said())
-        for player in config.task(images).players():
+        task = config.task(images)
+        for player in task.players():
             say(f"{player}: {config.optimizers.by_player()[player].described()}")
+        for note in unused(config, task):
+            say(note)
         launched(
             runtime,
             work,
             config.tree(),
             str(folder.path),
             quiet,
-            two_players=bool(config.maskers),
+            two_players=task.adversary,
         )
     return folder
+
+
+def unused(config: Pretrain, task: Siamese) -> list[str]:
+    """A sentence for each setting that was chosen but has nothing to act on."""
+    if task.adversary:
+        return []
+    plain = Pretrain()
+    chosen = {"step": config.step != plain.step, "game": config.game != plain.game}
+    return [
+        f"{n} has no effect: no masker of this run is learned" for n, is_ in chosen.items() if is_
+    ]
 
 
 def possible(config: Pretrain) -> None:
