@@ -18,6 +18,7 @@ from masquerade.evaluate.metrics import top
 
 Tinted = Callable[..., ImageSet]
 ORACLE = np.load(Path(__file__).parents[1] / "oracles" / "adios_knn.npz")
+MIXMASK = np.load(Path(__file__).parents[1] / "oracles" / "mixmask" / "knn.npz")
 
 
 def drawn(count: int, name: str, width: int = 5) -> Tensor:
@@ -40,6 +41,35 @@ def test_accuracy_is_exactly_that_of_the_official_code(name: str) -> None:
     told = Index(config, tuple("abcdef"), train, ytrain).predict(test)
     found = [100 * float(top(told.score, ytest, n).double().mean()) for n in (1, 5)]
     assert found == ORACLE[name].tolist()
+
+
+@pytest.mark.parametrize("name", [n for n in MIXMASK if n.startswith(("moco/", "wmse/"))])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_prediction_is_that_of_mixmasks_code_bases(name: str, dtype: torch.dtype) -> None:
+    kind, k, *temperature = name.split("/")
+    config = (knn.moco() if kind == "moco" else knn.wmse()).replace(k=int(k[1:]))
+    if temperature:
+        config = config.replace(temperature=float(temperature[0][1:]))
+    train, test, ytrain, ytest = (
+        torch.from_numpy(MIXMASK[n]) for n in ("train", "test", "ytrain", "ytest")
+    )
+    classes = tuple(str(i) for i in range(int(ytrain.max()) + 1))
+    told = Index(config, classes, train.to(dtype), ytrain).predict(test.to(dtype))
+    assert told.label.tolist() == MIXMASK[name].tolist()
+    share = float((told.label == ytest).double().mean())
+    percent = kind == "moco"
+    assert float(MIXMASK[name.replace("/", "_acc/", 1)]) == pytest.approx(
+        100 * share if percent else share, rel=1e-7
+    )
+
+
+def test_the_protocols_of_mixmasks_tables_are_named_in_full() -> None:
+    said = "kNN, k = 200, cosine, weighted by exp(cosine/0.1), projector features"
+    assert knn.moco().described() == said
+    simsiam = knn.moco("backbone", crop=32 / 36)
+    assert simsiam.described() == said.replace("projector", "backbone")
+    assert round(32 / simsiam.crop) == 36
+    assert knn.wmse().described() == "kNN, k = 5, euclidean, majority, backbone features"
 
 
 @pytest.mark.parametrize("vote", ["weighted", "majority"])

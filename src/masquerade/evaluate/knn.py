@@ -5,6 +5,7 @@ exp(cosine / 0.07), backbone features: Wu et al., "Unsupervised Feature Learning
 Instance Discrimination", 2018 (with their temperature). https://arxiv.org/abs/1805.01978
 ADIOS's code (https://github.com/YugeTen/adios) tries a grid of k and temperature and reports the
 best on the test set; `grid=true` tries the same grid, but chooses on held-out training images.
+`moco` and `wmse` are the two protocols behind MixMask's tables (papers/mixmask.md, section 7).
 """
 
 from typing import Literal, NamedTuple
@@ -19,6 +20,7 @@ from torch.nn.functional import normalize
 from masquerade.core.seed import Seed
 from masquerade.evaluate.base import Head, Prediction, ProtocolConfig
 from masquerade.evaluate.classifier import Classifier, Examples, Fitted
+from masquerade.evaluate.frozen import Layer
 from masquerade.evaluate.metrics import top
 
 Metric = Literal["cosine", "euclidean"]
@@ -195,3 +197,16 @@ def voted(near: Near, config: Config, classes: int) -> Float[Tensor, "N C"]:
         weight = 1 / (1e-5 - near.closeness)  # 1e-5: as in the authors' code
     votes = weight.new_zeros(len(weight), classes).scatter_add_(1, near.label, weight)
     return votes / votes.sum(dim=1, keepdim=True)
+
+
+def moco(layer: Layer = "projector", crop: float = 1.0) -> Config:
+    """Un-Mix's, of MoCo's projector output, and PatrickHua's SimSiam's, of backbone features.
+
+    Its SimSiam is tested on 32 of 36 pixels (`crop=32 / 36`).
+    """
+    return Config(k=200, temperature=0.1, layer=layer, crop=crop)
+
+
+def wmse() -> Config:
+    """W-MSE's code: five nearest by Euclidean distance, one vote each, of backbone features."""
+    return Config(k=5, metric="euclidean", vote="majority")

@@ -3,53 +3,103 @@
 `mode=quick` solves the convex problem (multinomial logistic regression with an L2 penalty) and
 chooses the penalty on held-out training images; `mode=sgd` trains as the papers do ("Adversarial
 Masking for Self-Supervised Learning", Shi et al., 2022, https://arxiv.org/abs/2201.13100: SGD,
-learning rate 0.1, 100 epochs, divided by 10 at 60 and 80).
+learning rate 0.1, 100 epochs, divided by 10 at 60 and 80). `moco`, `simsiam` and `wmse` are what
+the code bases of MixMask's frameworks do (papers/mixmask.md, section 7).
 
 Note:
-    The papers train the probe on random crops and flips, and ADIOS's script with LARS. Here both
-    modes see each training image once, as it is, so features are computed once.
+    The papers train the probe on random crops and flips, and ADIOS's script with LARS; only
+    W-MSE's code takes the images as they are. Here both modes see each training image once, as it
+    is, so features are computed once.
 """
 
+import math
+from collections import deque
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from masquerade.core.config import Settings
 from masquerade.core.seed import Seed
-from masquerade.evaluate.base import Head, Prediction, ProtocolConfig
-from masquerade.evaluate.classifier import Classifier, Examples, Fitted
+from masquerade.data.images import ImageSet
+from masquerade.evaluate.base import Head, Prediction, ProtocolConfig, Result
+from masquerade.evaluate.classifier import Classifier, Examples, Fitted, aligned
+from masquerade.evaluate.frozen import Frozen
+from masquerade.evaluate.logistic import PENALTIES, Solution, losses, path
+from masquerade.evaluate.metrics import top
 
-# Tried from strong to weak. Relative to the mean loss of standardised features, so they mean the
-# same whatever the number of images and the scale of the features.
-PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
-UNTRIED = 0.1  # where nothing can be held out to choose on
+UNTRIED = 0.1  # the penalty where nothing can be held out to choose on
 
 
 class Sgd(Settings):
     """Settings of `mode=sgd`.
 
     Attributes:
-        lr: Learning rate of the first epochs.
-        momentum: Share of the last update that is kept.
+        optimizer: `sgd` with momentum, or `adam`, whose decay is L2 in the gradient.
+        lr: Learning rate at the start.
+        momentum: Share of the last update that `sgd` keeps.
         decay: Weight decay.
         batch: Images of one step; all where there are fewer. An incomplete last batch of an
             epoch is left out.
         epochs: Passes over the features.
+        shape: How the rate falls. `drops` divides it by 10 at some epochs, `cosine` takes it to 0
+            step by step, `exponential` multiplies it by one factor after every epoch.
         drops: Epochs after which the learning rate is divided by 10.
+        end: The rate that `exponential` has come down to after the last epoch.
+        init: Weights at the start: `uniform` within 1 / sqrt(length of the features), as a layer
+            of torch, or `normal` with deviation 0.01 and biases of 0, as in MoCo's code.
+        best: Whether the best epoch is reported beside the last (`test/best_top1`, and every
+            epoch as `epochs/test`). It is chosen on the very images it is measured on, as MoCo's
+            code does: more than one can have without their labels.
     """
 
+    optimizer: Literal["sgd", "adam"] = "sgd"
     lr: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     decay: float = Field(0.0, ge=0)
     batch: int = Field(256, ge=1)
     epochs: int = Field(100, ge=1)
+    shape: Literal["drops", "cosine", "exponential"] = "drops"
     drops: tuple[int, ...] = (60, 80)
+    end: float = Field(0.0, ge=0)
+    init: Literal["uniform", "normal"] = "uniform"
+    best: bool = False
+
+    @model_validator(mode="after")
+    def _read(self) -> "Sgd":
+        if self.optimizer == "adam" and self.momentum != 0.9:
+            raise ValueError(f"momentum={self.momentum:g} is not read with optimizer=adam")
+        if self.shape != "drops" and self.drops != (60, 80):
+            raise ValueError(f"drops={list(self.drops)} is not read with shape={self.shape}")
+        if (self.shape == "exponential") != (self.end > 0):
+            raise ValueError(
+                "shape=exponential needs an end above 0, and end is read with it only; "
+                f"got shape={self.shape}, end={self.end:g}"
+            )
+        return self
+
+    def rate(self, step: int, epoch_steps: int) -> float:
+        """The learning rate of a step, counted from 0, in epochs of so many."""
+        epoch = step // epoch_steps
+        if self.shape == "cosine":
+            return self.lr * (1 + math.cos(math.pi * step / (epoch_steps * self.epochs))) / 2
+        if self.shape == "exponential":
+            return self.lr * math.pow(self.end / self.lr, epoch / self.epochs)
+        rate = self.lr
+        for drop in self.drops:
+            rate *= 0.1 if drop <= epoch else 1.0
+        return rate
+
+    def described(self) -> str:
+        """The training in a few words."""
+        fall = {"drops": "", "cosine": ", cosine", "exponential": f", exponential to {self.end:g}"}
+        name = {"sgd": "SGD", "adam": "Adam"}[self.optimizer]
+        return f"{name}, {self.epochs} epochs, learning rate {self.lr:g}{fall[self.shape]}"
 
 
 class Config(ProtocolConfig):
@@ -76,23 +126,24 @@ class Config(ProtocolConfig):
         return Probe(self, classes, Solution(tensors["weight"], tensors["bias"]))
 
 
-class Solution(NamedTuple):
-    """A linear classifier: scores are `features @ weight.T + bias`."""
-
-    weight: Float[Tensor, "C D"]
-    bias: Float[Tensor, " C"]
-
-
 class Probe(Head):
     """A fitted linear classifier; scores are softmax probabilities.
 
     Attributes:
         solution: Its weights, on features as the encoder gives them.
+        epochs: The weights after each epoch of its training, where these are kept (`sgd.best`).
     """
 
-    def __init__(self, config: Config, classes: tuple[str, ...], solution: Solution) -> None:
+    def __init__(
+        self,
+        config: Config,
+        classes: tuple[str, ...],
+        solution: Solution,
+        epochs: tuple[Solution, ...] = (),
+    ) -> None:
         super().__init__(config, classes)
         self.solution = solution
+        self.epochs = epochs
 
     def tensors(self) -> dict[str, Tensor]:
         return self.solution._asdict()
@@ -116,13 +167,40 @@ class Linear(Classifier):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
 
+    def run(
+        self, encoder: Frozen, train: ImageSet, tests: dict[str, ImageSet], seed: Seed
+    ) -> Result:
+        """As every classifier; with `sgd.best` each epoch is measured, too."""
+        result = super().run(encoder, train, tests, seed)
+        head = result.head
+        if not isinstance(head, Probe) or not head.epochs:
+            return result
+        metrics, arrays, notes = dict(result.metrics), dict(result.arrays), [*result.notes]
+        for name, images in tests.items():
+            labels = aligned(images, head.classes)
+            rows = labels >= 0
+            if not rows.any():
+                continue
+            features = encoder.features(images, self.config.crop, self.config.layer)[rows]
+            heads = (Probe(self.config, head.classes, solution) for solution in head.epochs)
+            right = [top(h.predict(features).score, labels[rows], 1) for h in heads]
+            share = np.array([float(r.double().mean()) for r in right])
+            metrics[f"{name}/best_top1"] = float(share.max())
+            arrays[f"epochs/{name}"] = share
+            notes.append(
+                f"{name}: best_top1 is that of epoch {share.argmax() + 1} of {len(share)}, chosen "
+                "on these images; top1 is the last epoch's"
+            )
+        return result._replace(metrics=metrics, arrays=arrays, notes=tuple(notes))
+
     def fit(self, examples: Examples, seed: Seed) -> Fitted:
         """Solves or trains, as the mode says."""
         if self.config.mode == "sgd":
             how = self.config.sgd
-            solution = trained(examples, how, seed)
-            note = f"linear probe, SGD, {how.epochs} epochs, learning rate {how.lr:g}"
-            return Fitted(Probe(self.config, examples.classes, solution), (note,))
+            kept = deque(descended(examples, how, seed), maxlen=None if how.best else 1)
+            epochs = tuple(kept) if how.best else ()
+            head = Probe(self.config, examples.classes, kept[-1], epochs)
+            return Fitted(head, (f"linear probe, {how.described()}",))
         parts = examples.parted(seed)
         tried = [] if parts is None else losses(*parts)
         penalty, why = UNTRIED, "as there are too few training images to hold some out"
@@ -135,92 +213,51 @@ class Linear(Classifier):
         return Fitted(head, (note,), arrays={"penalties": np.array(tried).reshape(-1, 2)})
 
 
-class Solved(NamedTuple):
-    """The solution for one penalty."""
-
-    penalty: float
-    solution: Solution
-
-
-def losses(rest: Examples, held: Examples) -> list[tuple[float, float]]:
-    """(penalty, mean cross entropy on `held`) for solutions on `rest`.
-
-    From strong to weak, until the loss has grown twice in a row: weaker ones only fit more noise.
-    """
-    tried: list[tuple[float, float]] = []
-    for solved in path(rest, PENALTIES[-1]):
-        scores = held.features @ solved.solution.weight.T + solved.solution.bias
-        tried.append((solved.penalty, float(cross_entropy(scores, held.labels))))
-        last = [loss for _, loss in tried[-3:]]
-        if len(last) == 3 and last[0] < last[1] < last[2]:
-            break
-    return tried
-
-
-def path(examples: Examples, last: float) -> Iterator[Solved]:
-    """The solution for each penalty from the strongest to `last`, each started at the one before.
-
-    Minimises mean cross entropy + penalty / 2 * |weight|^2 over standardised features; the bias
-    is free. What comes out applies to features as they are.
-    """
-    mean = examples.features.mean(dim=0)
-    std = examples.features.std(dim=0, correction=0)
-    std = torch.where(std > 1e-6 * std.max().clamp(min=1e-30), std, std.new_tensor(torch.inf))
-    x = (examples.features - mean) / std
-    start = x.new_zeros(len(examples.classes), x.shape[1] + 1)
-    for penalty in PENALTIES:
-        if penalty < last:
-            return
-        start = minimised(x, examples.labels, penalty, start)
-        weight = start[:, :-1] / std
-        yield Solved(penalty, Solution(weight, start[:, -1] - weight @ mean))
-
-
-def minimised(
-    x: Float[Tensor, "N D"],
-    labels: Int[Tensor, " N"],
-    penalty: float,
-    start: Float[Tensor, "C D1"],
-) -> Float[Tensor, "C D1"]:
-    """Weights, and the bias as last column, where the penalised loss is smallest (L-BFGS)."""
-    table = start.clone().requires_grad_()
-    solver = torch.optim.LBFGS(
-        [table],
-        max_iter=200,
-        tolerance_grad=1e-5,
-        tolerance_change=1e-7,
-        history_size=10,
-        line_search_fn="strong_wolfe",
-    )
-
-    def loss() -> Tensor:
-        solver.zero_grad()
-        scores = x @ table[:, :-1].T + table[:, -1]
-        total = cross_entropy(scores, labels) + penalty / 2 * table[:, :-1].square().sum()
-        total.backward()
-        return total
-
-    solver.step(loss)
-    return table.detach()
-
-
-def trained(examples: Examples, how: Sgd, seed: Seed) -> Solution:
-    """A linear layer trained by SGD on features as they are."""
+def descended(examples: Examples, how: Sgd, seed: Seed) -> Iterator[Solution]:
+    """A linear layer trained on features as they are: what it is after each epoch."""
     features, labels = examples.features, examples.labels
     count, width = features.shape
-    bound = width**-0.5  # as torch.nn.Linear starts
-    drawn = torch.rand(len(examples.classes), width + 1, generator=seed.fold("init").generator())
-    table = ((2 * drawn - 1) * bound).to(features.device).requires_grad_()
-    solver = torch.optim.SGD([table], lr=how.lr, momentum=how.momentum, weight_decay=how.decay)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(solver, list(how.drops))
+    table = started(len(examples.classes), width, how, seed).to(features.device).requires_grad_()
+    solver: torch.optim.Optimizer = torch.optim.Adam([table], weight_decay=how.decay)
+    if how.optimizer == "sgd":
+        solver = torch.optim.SGD([table], momentum=how.momentum, weight_decay=how.decay)
     batch = min(how.batch, count)
+    steps = count // batch
     for epoch in range(how.epochs):
         order = torch.randperm(count, generator=seed.fold("epoch", epoch).generator())
-        for rows in torch.split(order[: count // batch * batch], batch):
+        for step, rows in enumerate(torch.split(order[: steps * batch], batch)):
+            solver.param_groups[0]["lr"] = how.rate(epoch * steps + step, steps)
             solver.zero_grad()
             scores = features[rows] @ table[:, :-1].T + table[:, -1]
             cross_entropy(scores, labels[rows]).backward()
             solver.step()
-        schedule.step()
-    table = table.detach()
-    return Solution(table[:, :-1].contiguous(), table[:, -1].contiguous())
+        after = table.detach()
+        yield Solution(after[:, :-1].clone(), after[:, -1].clone())
+
+
+def started(classes: int, width: int, how: Sgd, seed: Seed) -> Float[Tensor, "C D1"]:
+    """Weights, and the biases as last column, before the first step."""
+    stream = seed.fold("init").generator()
+    if how.init == "normal":
+        weight = 0.01 * torch.randn(classes, width, generator=stream)
+        return torch.cat([weight, torch.zeros(classes, 1)], dim=1)
+    bound: float = width**-0.5
+    return (2 * torch.rand(classes, width + 1, generator=stream) - 1) * bound
+
+
+def moco() -> Config:
+    """MoCo's on ImageNet, MixMask's too: rate 30, dropped at 60 and 80; last and best epoch."""
+    return Config(mode="sgd", crop=224 / 256, sgd=Sgd(lr=30, init="normal", best=True))
+
+
+def simsiam() -> Config:
+    """PatrickHua's SimSiam on 32-pixel images: rate 30, cosine, tested on 32 of 36 pixels."""
+    return Config(mode="sgd", crop=32 / 36, sgd=Sgd(lr=30, shape="cosine"))
+
+
+def wmse() -> Config:
+    """W-MSE's code: Adam from 1e-2 to 1e-6 over 500 epochs, batches of 1000."""
+    how = Sgd(
+        optimizer="adam", lr=1e-2, end=1e-6, shape="exponential", epochs=500, batch=1000, decay=5e-6
+    )
+    return Config(mode="sgd", sgd=how)
