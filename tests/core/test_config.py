@@ -63,7 +63,7 @@ def test_all_mistakes_come_at_once_with_the_nearest_name():
         )
     text = str(error.value)
     assert "masquerade.maskers.erase has no setting 'gird'. Did you mean 'grid'?" in text
-    assert "It has: masks, grid, ratio, clean" in text
+    assert "It has: pattern, grid, ratio, " in text
     assert "epochs must be at least 1, got 0" in text
     assert "Job has no setting 'oen'" in text
     assert "masquerade.engine.optimizers.sgd has no setting 'lt'" in text
@@ -91,7 +91,7 @@ def test_a_module_of_another_family_is_refused():
 
 
 def test_a_plug_in_without_a_name_is_asked_for_one():
-    with pytest.raises(ValueError, match=r"say which masker with 'kind'; there are: .*erase, seq"):
+    with pytest.raises(ValueError, match=r"say which masker with 'kind'; there are: .*erase, mix"):
         Job.parse({"maskers": [{"ratio": 0.5}]})
 
 
