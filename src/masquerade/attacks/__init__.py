@@ -1,0 +1,1 @@
+"""Attacks: small changes of the pixels that a network's loss cannot bear."""
