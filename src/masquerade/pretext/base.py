@@ -1,0 +1,96 @@
+"""Pretexts: what an encoder is asked to do with images that have no labels."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from masquerade.core.config import Plug
+from masquerade.core.seed import Seed
+from masquerade.core.types import precise
+from masquerade.engine import gather
+from masquerade.engine.task import Task
+from masquerade.maskers.base import Masker, MaskerConfig
+from masquerade.networks.backbone import Backbone
+from masquerade.objectives.base import ObjectiveConfig
+from masquerade.pretext.game import Game, Step
+
+
+class Parts(NamedTuple):
+    """What a pretext is built from; each takes what it needs.
+
+    Attributes:
+        backbone: The encoder, as it is before the first step.
+        objective: How views are compared.
+        maskers: What hides parts of a view.
+        step: How encoder and masker alternate.
+        combine: Whether a loss is the mean or the sum over masked copies.
+        game: When the masker plays.
+        classes: Of an online linear probe; 0 = none.
+        seed: Of fresh weights.
+    """
+
+    backbone: Backbone
+    objective: ObjectiveConfig
+    maskers: tuple[MaskerConfig, ...]
+    step: Step
+    combine: Literal["mean", "sum"]
+    game: Game
+    classes: int
+    seed: Seed
+
+
+class Pretext(Task):
+    """A task that leaves an image encoder behind.
+
+    Attributes:
+        adversary: Whether something is learned that masks.
+    """
+
+    adversary: bool = False
+
+    @abstractmethod
+    def encoder(self) -> Backbone:
+        """What a run exports."""
+
+    def masker_list(self) -> list[Masker]:
+        """What hides parts of a view, in order."""
+        return []
+
+
+class PretextConfig(Plug):
+    """Base of the settings of pretexts.
+
+    Attributes:
+        views: How many random views of an image a step needs.
+    """
+
+    family: ClassVar[str] = "masquerade.pretext"
+    noun: ClassVar[str] = "pretext"
+    views: ClassVar[int] = 1
+
+    @abstractmethod
+    def build(self, parts: Parts) -> Pretext:
+        """The task, as it is before the first step."""
+
+
+def probed(
+    probe: nn.Module, features: Float[Tensor, "B D"], labels: Int[Tensor, " B"] | None
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """The loss of a linear probe on features that are held still, and what is logged of it.
+
+    Args:
+        probe: From features to one logit for each class.
+        features: Of any images; no gradient reaches them.
+        labels: -1 where an image has none; these count for nothing.
+    """
+    assert labels is not None
+    logits = precise(probe(features.detach()))
+    known = gather.gathered((labels >= 0).sum().float()[None]).sum()
+    known = known.clamp(min=1) / gather.world()
+    loss = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum") / known
+    right = (logits.argmax(1) == labels).sum() / known
+    return loss, {"probe/loss": loss.detach(), "probe/top1": torch.as_tensor(right).detach()}
