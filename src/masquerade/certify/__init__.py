@@ -1,0 +1,1 @@
+"""Certificates: how many poisoned training images a prediction provably survives."""
