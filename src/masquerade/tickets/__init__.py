@@ -1,0 +1,1 @@
+"""Lottery tickets with and without backprop: strategies, problems, pruning, landscapes."""

@@ -1,0 +1,1 @@
+"""How a strategy moves its mean along an estimated gradient, one file each."""

@@ -1,0 +1,1 @@
+"""Evolution strategies, one file each; the file's name is the strategy's name."""
