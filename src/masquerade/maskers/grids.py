@@ -17,14 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from masquerade.core.seed import Seed
-from masquerade.core.types import precise
 from masquerade.engine import gather
-from masquerade.maskers import blocks
+from masquerade.maskers import blocks, fields
 from masquerade.maskers.base import MaskerConfig
 
 TRIES = 20  # at a mask that hides something and not everything
 SLACK = 1e-9  # 1 - 0.9 is a little less than 0.1, and 10 cells are still 10
-BUMP = 0.5  # width of a bump of the random field, in cells
 
 Pattern = Literal["blocked", "discrete", "noise", "given"]
 Draw = Callable[[Int[Tensor, " R"], int], Bool[Tensor, "R H W"]]
@@ -41,12 +39,12 @@ class Grid(MaskerConfig):
             draws its own, uniformly. 0 and 1 are taken at their word; any other mask hides
             something and not everything.
         min_cells: Least area of a block, in cells; 0 is 4, as published, and 1 on grids of less
-            than 4 cells a side.
+            than 4 cells a side. Of `blocked` alone.
         symmetrize: Whether masks are complemented with probability 1/2. It takes from `blocked`
             that the middle stays, and the hidden share becomes 1 - ratio as often as ratio.
-        exact: Whether the hidden share is the ratio, to one cell; to one pixel for `noise`, at
-            the price of sorting all pixels. Without it a blocked mask is now and then some cells
-            short, and the share of the others is right on average.
+        exact: Whether the hidden share is the ratio to the nearest cell; to the nearest pixel for
+            `noise`, which has to sort the pixels for it. Without it some blocks may be missing,
+            as published, and the shares of other masks vary around the ratio.
         per_image: Whether each image draws its own masks. Without it the images of a step share
             them, on all processes.
     """
@@ -100,20 +98,19 @@ def masks(
 ) -> Float[Tensor, "B N H W"]:
     """Masks for the images of this process, 1 = hidden; drawn for the images of all processes.
 
-    Each cell becomes the pixels nearest to it, so that cells differ in size where the grid does
-    not divide the image: shares are to be read off these masks.
+    Each pixel takes the cell nearest to it, so that cells differ in size where the grid does not
+    divide the image: shares are to be read off these masks.
 
     Args:
         grid: What they are like; any pattern but `given`.
-        images: Give number, size, device and precision; at least float32.
+        images: Give number, size, device and precision; masks have float32 or better.
         copies: Masks of each image, N.
         seed: The same for all processes.
     """
     batch, _, height, width = images.shape
-    size = (height, width)
-    everything = precise(images.new_empty(0)).new_ones(batch, copies, height, width)
+    size, dtype = (height, width), torch.promote_types(images.dtype, torch.float32)
     if grid.ratio in (0, 1):
-        return everything * grid.ratio
+        return images.new_full((batch, copies, *size), grid.ratio, dtype=dtype)
     count = copies * (batch * gather.world() if grid.per_image else 1)
     ratio = _ratios(grid, count, seed.fold("ratio"))
     if grid.pattern == "noise":
@@ -124,8 +121,8 @@ def masks(
     if grid.symmetrize:
         turned = torch.rand(count, generator=seed.fold("symmetrize").generator()) < 0.5
         hidden = hidden ^ _own(grid, turned).to(images.device)[:, None, None]
-    pixels = F.interpolate(hidden[:, None].to(everything), size, mode="nearest")
-    return pixels.view(-1, copies, height, width).expand(batch, -1, -1, -1)
+    pixels = F.interpolate(hidden[:, None].to(dtype), size, mode="nearest")
+    return pixels.view(-1, copies, *size).expand(batch, -1, -1, -1)
 
 
 def official_cells(stream: np.random.RandomState, grid: int, ratio: float) -> Bool[Tensor, "n n"]:
@@ -139,9 +136,7 @@ def official_cells(stream: np.random.RandomState, grid: int, ratio: float) -> Bo
 
 def _ratios(grid: Grid, count: int, seed: Seed) -> Float[Tensor, " M"]:
     """The share that each mask is to hide."""
-    if isinstance(grid.ratio, float):
-        return torch.full((count,), grid.ratio, dtype=torch.float64)
-    low, high = grid.ratio
+    low, high = grid.ratio if isinstance(grid.ratio, tuple) else (grid.ratio, grid.ratio)
     drawn = torch.rand(count, dtype=torch.float64, generator=seed.generator())
     return low + (high - low) * drawn
 
@@ -157,18 +152,17 @@ def _blocked(grid: Grid, ratio: Float[Tensor, " M"], seed: Seed) -> Bool[Tensor,
     stream = Random(seed.integer())
     total = grid.grid**2
     targets = ((1 - ratio) * total + SLACK).long().clamp(1, total - 1)
+    if grid.exact:
+        targets = total - _rounded(ratio, total)
 
     def draw(rows: Tensor, attempt: int) -> Tensor:
         if grid.per_image:
-            kept = blocks.many(targets[rows], grid.grid, grid.smallest, generator)
-        else:
-            one_by_one = targets[rows].tolist()
-            kept = torch.stack(
-                [blocks.one(stream, grid.grid, t, grid.smallest) for t in one_by_one]
-            )
-        return ~(_completed(kept, targets[rows], generator) if grid.exact else kept)
+            return blocks.many(targets[rows], grid.grid, grid.smallest, generator)
+        cells = targets[rows].tolist()
+        return torch.stack([blocks.one(stream, grid.grid, c, grid.smallest) for c in cells])
 
-    return _redrawn(draw, lambda rows: ~_scattered(grid, targets[rows], generator), len(ratio))
+    kept = _redrawn(draw, lambda rows: _scattered(grid, targets[rows], generator), len(ratio))
+    return ~(_completed(kept, targets, generator) if grid.exact else kept)
 
 
 def _discrete(grid: Grid, ratio: Float[Tensor, " M"], seed: Seed) -> Bool[Tensor, "M n n"]:
@@ -191,42 +185,30 @@ def _discrete(grid: Grid, ratio: Float[Tensor, " M"], seed: Seed) -> Bool[Tensor
 
 def _noise(
     grid: Grid,
-    ratio: Float[Tensor, " M"],
+    ratio: Float[Tensor, " G"],
     size: tuple[int, int],
     seed: Seed,
     device: torch.device,
 ) -> Bool[Tensor, "M H W"]:
-    """Hidden pixels: those where a smooth Gaussian field is low.
-
-    The field is a sum of bumps, one for each cell, as high as a normal number and scaled so that
-    every pixel is standard normal: each pixel is hidden with the same probability, `ratio`.
-    """
-    total = size[0] * size[1]
-    count, ratio = len(ratio), _own(grid, ratio).to(device)
-    across, along = (_bumps(side, grid.grid).to(device) for side in size)
+    """Hidden pixels of this process's images: where a field is low, each with the same chance."""
+    shape, ratio = (len(ratio), grid.grid, grid.grid), _own(grid, ratio)
+    targets = _rounded(ratio, size[0] * size[1]).to(device)
+    level: Tensor = torch.special.ndtri(ratio).float().to(device)
 
     def field(rows: Tensor, attempt: int) -> Tensor:
-        generator = seed.fold("noise", attempt).generator()
-        heights = torch.randn(count, grid.grid, grid.grid, generator=generator)
-        heights = _own(grid, heights).to(device)[rows]
-        with torch.autocast(device.type, enabled=False):
-            return across @ heights @ along.T
+        heights = torch.randn(shape, generator=seed.fold("noise", attempt).generator())
+        return fields.smooth(_own(grid, heights).to(device)[rows], size)
 
     def lowest(rows: Tensor) -> Tensor:
-        pixels = field(rows, 0).flatten(1)
-        return _lowest(pixels, _rounded(ratio[rows], total)).view(-1, *size)
+        return _lowest(field(rows, 0).flatten(1), targets[rows]).view(-1, *size)
 
     if grid.exact:
         return lowest(torch.arange(len(ratio), device=device))
-    level = torch.special.ndtri(ratio)[:, None, None]
-    return _redrawn(lambda rows, k: field(rows, k) < level[rows], lowest, len(ratio), device)
 
+    def draw(rows: Tensor, attempt: int) -> Tensor:
+        return field(rows, attempt) < level[rows, None, None]
 
-def _bumps(side: int, grid: int) -> Float[Tensor, "H n"]:
-    """How much each bump adds along an axis; the squares at a pixel add up to 1."""
-    pixels = (torch.arange(side) + 0.5) / side * grid
-    far = pixels[:, None] - (torch.arange(grid) + 0.5)
-    return F.normalize(torch.exp(-0.5 * (far / BUMP).square()), dim=1)
+    return _redrawn(draw, lowest, len(ratio), device)
 
 
 def _rounded(ratio: Float[Tensor, " M"], total: int) -> Int[Tensor, " M"]:

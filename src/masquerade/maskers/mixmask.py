@@ -56,7 +56,7 @@ class MixMask(Masker):
             self.given.after_step(progress)
 
 
-class Config(grids.Grid, partners.Partners):
+class Config(partners.Partners, grids.Grid):
     """Settings of MixMask.
 
     Note: the paper takes cells of 16 pixels on small images and 28 on ImageNet: a grid of 2 at

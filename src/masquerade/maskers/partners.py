@@ -35,19 +35,18 @@ class Partners(MaskerConfig):
     clean: bool = True
 
     def check(self, batch: int, devices: int) -> None:
-        images = batch // devices if self.partners_from == "process" else batch
-        where = f"{self.kind}: batch={batch}"
-        if devices > 1 and self.partners_from == "process":
-            where += f" on {devices} devices, {images} images on each,"
+        apart = self.partners_from == "process" and devices > 1
+        images = batch // devices if apart else batch
+        came = f"batch={batch}" + (f" / {devices} devices = {images}" if apart else "")
         if images < 2:
             raise ValueError(
-                f"{where} leaves an image without a partner: it takes 2 images or more. Take a "
-                "larger batch" + (", or partners_from=batch" if batch > images else "")
+                f"{self.kind}: {came} leaves an image without a partner. Take 2 images or more"
+                + (" on each device, or partners_from=batch" if apart else "")
             )
         if self.partners == "reverse" and images % 2:
             raise ValueError(
-                f"{where} is odd, and reversed the image in the middle would be its own partner. "
-                "Take an even batch, or partners=derangement"
+                f"{self.kind}: {came} is odd, and with partners=reverse the image in the middle "
+                "would be its own partner. Take an even number, or partners=derangement"
             )
 
 

@@ -14,7 +14,6 @@ from pydantic import Field
 from torch import Tensor
 
 from masquerade.core.seed import Seed
-from masquerade.core.types import precise
 from masquerade.maskers import partners
 from masquerade.maskers.base import Masker, Occluded
 
@@ -35,7 +34,8 @@ class UnMix(Masker):
         batch, _, height, width = images.shape
         stream = np.random.RandomState(seed.integer() % 2**32)
         hidden = mixture(stream, self.config, height, width)
-        return hidden.to(precise(images.new_empty(0))).expand(batch, 1, -1, -1)
+        dtype = torch.promote_types(images.dtype, torch.float32)
+        return hidden.to(images.device, dtype).expand(batch, 1, -1, -1)
 
     def occlude(
         self, images: Float[Tensor, "B C H W"], hidden: Float[Tensor, "B N H W"], seed: Seed
