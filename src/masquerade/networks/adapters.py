@@ -134,7 +134,7 @@ class Bottleneck(Beside):
         return out
 
 
-class Config(Settings):
+class Adapters(Settings):
     """Settings of the adapters of an encoder.
 
     Attributes:
@@ -153,7 +153,7 @@ class Config(Settings):
     scale: float = Field(1.0, gt=0)
 
 
-def attach(body: Any, config: Config, lane: Lane) -> None:
+def attach(body: Any, config: Adapters, lane: Lane) -> None:
     """Give a timm transformer adapters, in place; what it does with clean images stays the same.
 
     Raises:

@@ -72,6 +72,10 @@ class PretextConfig(Plug):
     noun: ClassVar[str] = "pretext"
     views: ClassVar[int] = 1
 
+    def check(self, devices: int) -> None:
+        """Raises ValueError if it cannot be trained by so many processes."""
+        return
+
     @abstractmethod
     def build(self, parts: Parts) -> Pretext:
         """The task, as it is before the first step."""

@@ -107,7 +107,7 @@ class MaskedModel(nn.Module, ABC):
         """The class token, or the mean of all tokens where there is none."""
         return latent[:, 0] if self.trunk.prefix else latent.mean(1)
 
-    def adapt(self, config: adapters.Config, decoder: bool) -> None:
+    def adapt(self, config: adapters.Adapters, decoder: bool) -> None:
         """Give the encoder, and if asked for the decoder's norms, adversarial adapters."""
         adapters.attach(self.backbone.body, config, self.lane)
         if decoder:
