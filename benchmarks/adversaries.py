@@ -71,7 +71,7 @@ class Case(NamedTuple):
             verb = ["pretrain", recipe, f"out={place}", *IMAGES[self.data], *changes, *told]
             masquerade(verb, place)
         if not (place / "eval" / "linear.json").exists():
-            masquerade(["evaluate", str(place), "runtime.threads=1"], place)
+            masquerade(["evaluate", str(place), "baselines=false", "runtime.threads=1"], place)
 
     def found(self, out: Path) -> dict[str, float]:
         """What it ended with."""
