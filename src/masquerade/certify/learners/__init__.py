@@ -1,0 +1,1 @@
+"""Base learners: how the heads of an ensemble are fitted, one file each."""
