@@ -1,7 +1,7 @@
 """Which passes a step makes, from first principles, for each way of alternating.
 
-The rules are those of papers/adversarial_masking.md, sections 2, 4 and 14; nothing here looks at
-the code that is measured.
+The rules are those of papers/adversarial_masking.md, sections 2, 4 and 14, and of
+papers/mixmask.md, sections 5 and 8; nothing here looks at the code that is measured.
 """
 
 from typing import NamedTuple
@@ -19,6 +19,7 @@ class Bill(NamedTuple):
         attack: Forward, and gradients of inputs down to the image.
         still: Forward alone.
         probed: Forward alone and without the projector.
+        heads: Passes through the projector alone: a forward, or either kind of gradient.
         predictor: Passes through the predictor: a forward, or either kind of gradient.
         masks: Forward of the mask network.
         taught: Backward of the mask network, which stops at the image.
@@ -30,6 +31,7 @@ class Bill(NamedTuple):
     attack: float = 0
     still: float = 0
     probed: float = 0
+    heads: float = 0
     predictor: float = 0
     masks: float = 0
     taught: float = 0

@@ -1,28 +1,11 @@
 """The page of benchmarks/step_cost.py: the cost table as it is here, as printed in brackets."""
 
-from typing import NamedTuple
-
 from benchmarks.cells import Cell, Counted, times_simclr
-from benchmarks.cost_table import NOT_BUILT, ROWS
-from benchmarks.machine import Spread, table
+from benchmarks.cost_table import LEFT_OUT, ROWS
+from benchmarks.machine import table
+from benchmarks.step_times import Timed
 
 from masquerade.engine.runtime import Runtime
-
-
-class Timed(NamedTuple):
-    """Repeated times of a row.
-
-    Attributes:
-        wall: Seconds of a step.
-        cpu: CPU-seconds of a step.
-        wall_ratio: Times SimCLR's wall seconds of the same turn.
-        cpu_ratio: Times SimCLR's CPU-seconds of the same turn.
-    """
-
-    wall: Spread
-    cpu: Spread
-    wall_ratio: Spread
-    cpu_ratio: Spread
 
 
 def beside(figure: float | None, printed: str, digits: int = 2) -> str:
@@ -80,7 +63,7 @@ def time_rows(timed: dict[str, Timed]) -> list[list[object]]:
 
 
 def differences(every: list[Cell]) -> list[str]:
-    """What does not agree and why, and what is not built."""
+    """What does not agree and why, and what is not here."""
     reasons = []
     for row in ROWS:
         if row.why:
@@ -91,7 +74,7 @@ def differences(every: list[Cell]) -> list[str]:
             ]
             figures = f" ({'; '.join(apart)})" if apart else ""
             reasons.append(f"- **{row.name}**{figures}: {row.why}.")
-    return ["\n".join([*reasons, *(f"- {line}" for line in NOT_BUILT)])]
+    return ["\n".join([*reasons, *(f"- {line}" for line in LEFT_OUT)])]
 
 
 FLOPS_TEXT = (

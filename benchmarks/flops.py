@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from benchmarks.bills import Bill
+from benchmarks.black_box import BlackBox
 from benchmarks.cost_table import Row
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,7 +28,7 @@ from masquerade.engine.loop import Plan, train
 from masquerade.engine.meter import Meter
 from masquerade.engine.optimizers import sgd
 from masquerade.engine.runtime import Runtime
-from masquerade.engine.task import Carry, Progress
+from masquerade.engine.task import Carry, Progress, Task
 from masquerade.maskers.adios import Adios
 from masquerade.maskers.sequential import Sequential
 from masquerade.networks import backbone
@@ -37,6 +38,7 @@ from masquerade.pretext.siamese import Siamese
 SIZE = 96
 CLASSES = 10  # of the online probe
 Shape = tuple[int, ...]
+Measured = Siamese | BlackBox
 
 
 class Parts(NamedTuple):
@@ -68,7 +70,7 @@ class Parts(NamedTuple):
         flops = (
             bill.f() * self.encoder
             - bill.learn * self.stem
-            - bill.probed * self.projector
+            + (bill.heads - bill.probed) * self.projector
             + bill.predictor * self.predictor
             + bill.u() * self.masker
             - bill.taught * self.entry
@@ -124,7 +126,7 @@ class Seconds(NamedTuple):
     cpu: float
 
 
-def took(task: Siamese, views: Views, runtime: Runtime, steps: int = 1) -> Seconds:
+def took(task: Task, views: Views, runtime: Runtime, steps: int = 1) -> Seconds:
     """Steps of the product's training loop, each timed from the batch to the last update.
 
     Returns:
@@ -197,12 +199,12 @@ def forward_flops(images: Tensor, *modules: nn.Module) -> int:
     return int(counter.get_total_flops())
 
 
-def network_of(task: Siamese) -> Adios | Sequential | None:
+def network_of(task: Measured) -> Adios | Sequential | None:
     """The masker with the mask network, if there is one."""
-    return next((m for m in task.masker_list() if isinstance(m, Adios | Sequential)), None)
+    return next((m for m in task.modules() if isinstance(m, Adios | Sequential)), None)
 
 
-def parts_of(task: Siamese, images: Tensor) -> Parts:
+def parts_of(task: Measured, images: Tensor) -> Parts:
     """FLOPs of the pieces, each counted by itself."""
     encoder = task.objective
     projector = encoder.get_submodule("projector")
@@ -230,18 +232,23 @@ def parts_of(task: Siamese, images: Tensor) -> Parts:
 
 def counted(row: Row, width: int, batch: int, runtime: Runtime) -> Found:
     """A step of a row, counted; a mean over steps where they differ."""
-    task, views = task_of(row, width), views_of(batch, runtime.device())
-    parts = parts_of(task, views.views[0].cpu())
+    views = views_of(batch, runtime.device())
+    return found_in(task_of(row, width), views, row.bill, runtime, row.every)
+
+
+def found_in(task: Measured, views: Views, bill: Bill, runtime: Runtime, steps: int = 1) -> Found:
+    """Steps of a task, counted, beside what its bill says; the mean over the steps."""
+    parts, batch = parts_of(task, views.views[0].cpu()), len(views.views[0])
     masker = network_of(task)
     shapes = [inner(task.objective.backbone), *([inner(masker.unet)] if masker else [])]
     with ExitStack() as stack:
         flops = stack.enter_context(FlopCounterMode(display=False))
         passes = stack.enter_context(Passes(shapes, batch))
-        took(task, views, runtime, row.every)
+        took(task, views, runtime, steps)
     return Found(
-        flops.get_total_flops() / row.every / parts.encoder,
-        passes.counts[shapes[0]] / row.every,
-        passes.counts[shapes[1]] / row.every if masker else 0.0,
-        parts.expected(row.bill),
+        flops.get_total_flops() / steps / parts.encoder,
+        passes.counts[shapes[0]] / steps,
+        passes.counts[shapes[1]] / steps if masker else 0.0,
+        parts.expected(bill),
         parts.masker / parts.encoder,
     )

@@ -1,27 +1,30 @@
-"""What a step of each method costs beside a step of SimCLR: FLOPs exactly, time in the same run.
+"""What a step of each method costs beside its baseline: FLOPs exactly, time in the same run.
 
-Every row of the cost table of the paper file (adversarial_masking.md, section 14) is one step of
-the product's own training loop. PyTorch counts its FLOPs, forward and backward of every round,
-and they are compared with first principles and with what the table prints. Times are medians over
-turns in which all rows are run one after the other, so that what else runs on the machine meets
-all of them alike.
+`adversaries` is the cost table of papers/adversarial_masking.md, section 14, beside a step of
+SimCLR; `filling` that of papers/mixmask.md, section 8, beside each framework without masks. Every
+row is one step of the product's own training loop. PyTorch counts its FLOPs, forward and backward
+of every round, and they are compared with first principles and with what the table prints. Times
+are medians over turns in which all rows are run one after the other, so that what else runs on
+the machine meets all of them alike.
 
-    python benchmarks/step_cost.py
+    python benchmarks/step_cost.py --tables adversaries filling
 """
 
 import argparse
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs by its path
 
+from benchmarks import filled_cost, filled_page
 from benchmarks.cells import Cell, Counted, cells
-from benchmarks.cost_page import Timed, page
+from benchmarks.cost_page import page
 from benchmarks.cost_table import NARROW, ROWS, WIDE
-from benchmarks.flops import Seconds, counted, task_of, took, views_of
-from benchmarks.machine import Goal, Spread, machine, write
+from benchmarks.flops import counted, task_of, views_of
+from benchmarks.machine import Goal, machine, write
+from benchmarks.step_times import Runner, Times, ratio, summarised, times_of
 
 from masquerade.engine.runtime import Runtime
 
@@ -40,43 +43,6 @@ def counts(runtime: Runtime) -> list[Counted]:
             wide = counted(row, WIDE, COUNTED_BATCH, runtime) if row.learned else narrow
         found.append(Counted(row, narrow, wide))
     return found
-
-
-Times = dict[str, list[Seconds]]
-
-
-def times_of(batch: int, repeats: int, runtime: Runtime) -> Times:
-    """Seconds of a step, the rows taking turns; a first turn warms up and does not count."""
-    views = views_of(batch, runtime.device())
-    tasks = [(row, task_of(row, NARROW)) for row in ROWS]
-    times: Times = defaultdict(list)
-    for turn in range(repeats + 1):
-        for row, task in tasks:
-            seconds = took(task, views, runtime, row.every)
-            task.zero_grad(set_to_none=True)  # or all rows' gradients are kept at once
-            if turn:
-                times[row.name].append(seconds)
-    return times
-
-
-def ratio(own: list[Seconds], base: list[Seconds], clock: str) -> Spread:
-    """The quotients within each turn, of `wall` or `cpu` seconds."""
-    pairs = zip(own, base, strict=True)
-    return Spread.of([o._asdict()[clock] / b._asdict()[clock] for o, b in pairs])
-
-
-def summarised(times: Times) -> dict[str, Timed]:
-    """Spreads over the turns; ratios are taken within a turn."""
-    base = times["SimCLR"]
-    return {
-        name: Timed(
-            Spread.of([t.wall for t in own]),
-            Spread.of([t.cpu for t in own]),
-            ratio(own, base, "wall"),
-            ratio(own, base, "cpu"),
-        )
-        for name, own in times.items()
-    }
 
 
 def goals(every: list[Cell], times: Times) -> list[Goal]:
@@ -103,24 +69,17 @@ def goals(every: list[Cell], times: Times) -> list[Goal]:
     ]
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    ask = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    ask.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    ask.add_argument("--batch", type=int, default=16, help="images of a timed step")
-    ask.add_argument("--repeats", type=int, default=3)
-    ask.add_argument("--threads", type=int, default=1)
-    told = ask.parse_args(words)
-    runtime = Runtime.parse({"accelerator": told.device, "threads": told.threads}).resolved()
-    where = machine(runtime)
-
+def adversaries(batch: int, repeats: int, runtime: Runtime, where: dict[str, Any]) -> None:
+    """Write docs/results/step_cost."""
     found = counts(runtime)
     every = cells(found)
-    times = times_of(told.batch, told.repeats, runtime)
-    timed = summarised(times)
+    runners = [Runner(row.name, task_of(row, NARROW), row.every) for row in ROWS]
+    times = times_of(runners, views_of(batch, runtime.device()), repeats, runtime)
+    timed = summarised(times, dict.fromkeys(times, "SimCLR"))
     write(
         "step_cost",
         "What a step costs beside a step of SimCLR",
-        page(found, timed, every, told.batch, runtime),
+        page(found, timed, every, batch, runtime),
         {
             "flops_in_encoder_forwards": {
                 c.row.name: {
@@ -136,11 +95,59 @@ def main(words: Sequence[str] | None = None) -> None:
                 name: {n: s._asdict() for n, s in time._asdict().items()}
                 for name, time in timed.items()
             },
-            "batch": told.batch,
+            "batch": batch,
         },
         goals(every, times),
         where,
     )
+
+
+def filling(batch: int, repeats: int, runtime: Runtime, where: dict[str, Any]) -> None:
+    """Write docs/results/filling_cost."""
+    priced = filled_cost.counts(runtime)
+    every = filled_cost.figures(priced)
+    times = filled_cost.timed(batch, repeats, runtime)
+    spreads, faster = filled_cost.beside_base(times), filled_cost.saved(times)
+    write(
+        "filling_cost",
+        "What filled masks cost beside their framework without them",
+        filled_page.page(priced, every, spreads, faster, batch, runtime),
+        {
+            "flops_in_encoder_forwards": {
+                p.variant.name: {
+                    "shared": p.shared._asdict(),
+                    "black_box": p.black_box._asdict() if p.black_box else None,
+                }
+                for p in priced
+            },
+            "times_base": [{**f._asdict(), "off": f.off()} for f in every],
+            "seconds_of_a_step": {
+                name: {n: s._asdict() for n, s in time._asdict().items()}
+                for name, time in spreads.items()
+            },
+            "shared_of_black_box": {name: s._asdict() for name, s in faster.items()},
+            "batch": batch,
+        },
+        filled_cost.goals(priced, every, faster),
+        where,
+    )
+
+
+TABLES = {"adversaries": adversaries, "filling": filling}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    ask = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    ask.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    ask.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    ask.add_argument("--batch", type=int, default=16, help="images of a timed step")
+    ask.add_argument("--repeats", type=int, default=3)
+    ask.add_argument("--threads", type=int, default=1)
+    told = ask.parse_args(words)
+    runtime = Runtime.parse({"accelerator": told.device, "threads": told.threads}).resolved()
+    where = machine(runtime)
+    for name in told.tables:
+        TABLES[name](told.batch, told.repeats, runtime, where)
 
 
 if __name__ == "__main__":
