@@ -21,6 +21,9 @@ from masquerade.recipes.base import Scale
 RESNET = backbone.Config(
     name="resnet18", options={"layers": [1, 1, 1, 1], "channels": [32, 64, 128, 256]}
 )
+NARROW = backbone.Config(  # 0.32 million parameters
+    name="resnet18", options={"layers": [1, 1, 1, 1], "channels": [16, 32, 64, 128]}
+)
 VIT = backbone.Config(
     name="vit_tiny_patch16_224",
     options={"depth": 4, "embed_dim": 128, "num_heads": 4},
