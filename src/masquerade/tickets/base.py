@@ -6,11 +6,12 @@ https://arxiv.org/abs/2306.00045. A candidate is one row of weights; scores are 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from masquerade.core.config import Plug
 from masquerade.core.seed import Seed
 from masquerade.tickets.layout import Layout
 
@@ -134,11 +135,11 @@ class Trained(NamedTuple):
 class Bookmark:
     """Where a training that may be cut leaves its state; this one keeps nothing."""
 
-    def load(self) -> State | None:
+    def load(self) -> dict[str, Any] | None:
         """The state last saved, None where there is none."""
         return None
 
-    def save(self, state: Callable[[], State]) -> None:
+    def save(self, state: Callable[[], dict[str, Any]]) -> None:
         """Keep a state, if enough time has passed since the last one was kept."""
         return
 
@@ -147,5 +148,39 @@ class Bookmark:
 # evolution or by descent: what transfers from one to the other is the start and the mask.
 Train = Callable[[Problem, Tensor, Tensor, Seed, Bookmark], Trained]
 
-# Snapshot after training, start, problem, seed: one number a weight; the highest are kept.
-Score = Callable[[Snapshot, Tensor, Problem, Seed], Tensor]
+
+class TrainerConfig(Plug):
+    """Base of the settings of evolution and descent."""
+
+    family: ClassVar[str] = "masquerade.tickets"
+    noun: ClassVar[str] = "trainer"
+
+    @abstractmethod
+    def build(self) -> Train:
+        """The training."""
+
+    @abstractmethod
+    def check(self, problem: Problem) -> None:
+        """Raises `ValueError` where this trainer cannot solve a problem."""
+
+
+class Evidence(NamedTuple):
+    """What a score may look at.
+
+    Attributes:
+        trained: The search after training.
+        start: The dense weights the first round began with.
+        kept: What was trained; all else was 0.
+        problem: What it was trained on.
+        seed: For scores that draw.
+    """
+
+    trained: Snapshot
+    start: Float[Tensor, " P"]
+    kept: Bool[Tensor, " P"]
+    problem: Problem
+    seed: Seed
+
+
+# One number a weight; those with the highest are kept.
+Score = Callable[[Evidence], Tensor]

@@ -53,7 +53,7 @@ def best_first(fitness: Float[Tensor, " N"]) -> Int[Tensor, " N"]:
 def centred_ranks(fitness: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     """Each candidate's rank as a loss: -1/2 for the best, 1/2 for the worst."""
     place = torch.empty_like(fitness)
-    place[best_first(fitness)] = torch.arange(len(fitness), dtype=fitness.dtype)
+    place[best_first(fitness)] = torch.arange(len(fitness)).to(fitness)
     return place / (len(fitness) - 1) - 0.5
 
 
