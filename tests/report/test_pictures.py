@@ -8,7 +8,7 @@ from PIL import Image
 
 from masquerade.jobs import painting
 from masquerade.report import pictures
-from masquerade.report.read import Snapshot
+from masquerade.report.snapshots import Snapshot
 
 
 def pixels(cell: pictures.Cell) -> NDArray[np.int64]:

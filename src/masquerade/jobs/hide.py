@@ -22,7 +22,7 @@ from masquerade.data.images import ImageSet
 from masquerade.jobs import finished, maskfolder, painting
 from masquerade.jobs.given import looked_up, reading
 from masquerade.jobs.maskfolder import Files
-from masquerade.jobs.masks import maskers
+from masquerade.jobs.masks import by_chance, maskers
 from masquerade.maskers.base import MaskerConfig
 from masquerade.maskers.pixels import FromPixels, exclusive, stretched
 from masquerade.networks import encoder_file
@@ -185,10 +185,10 @@ def learned(folder: RunDir, which: int | None = None) -> Learned:
     found = maskers(folder)
     adversaries = [k for k, m in enumerate(found) if any(True for _ in m.parameters())]
     if not adversaries:
-        hides = f"{' and '.join(names)} hides by chance" if names else "it hides nothing"
+        pictures = f"; masquerade report {folder.path} shows how" if names else ""
         raise ValueError(
-            f"{folder.path} has no learned masker: {hides}. A run that has one: "
-            "masquerade pretrain sequential"
+            f"{folder.path} has no learned masker: {by_chance(folder)}{pictures}. A run that has "
+            "one: masquerade pretrain sequential"
         )
     place = adversaries[0] if which is None else which
     if place not in adversaries:

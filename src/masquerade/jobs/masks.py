@@ -1,14 +1,19 @@
-"""Masks: what a run's maskers hide, measured against exact object masks."""
+"""Masks: what a run's learned maskers hide, measured against exact object masks."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
+from masquerade.engine.extract import evaluating
 from masquerade.evaluate import maskquality
 from masquerade.jobs import finished
 from masquerade.jobs.evaluate import Evaluate
 from masquerade.jobs.settings import limited
-from masquerade.jobs.watch import proposed
 from masquerade.maskers.base import Masker
 from masquerade.networks import encoder_file
 
@@ -29,18 +34,34 @@ def maskers(folder: RunDir) -> list[Masker]:
     return found
 
 
+def learned(folder: RunDir) -> list[Masker]:
+    """Those of them that have learned: masks of chance say nothing of what is in an image."""
+    return [masker for masker in maskers(folder) if any(True for _ in masker.parameters())]
+
+
+def by_chance(folder: RunDir) -> str:
+    """`erase hides by chance`, of a run without a learned masker; `it hides nothing`."""
+    names = [masker.kind for masker in finished.settings(folder).maskers]
+    if not names:
+        return "it hides nothing"
+    return f"{' and '.join(names)} {'hide' if len(names) > 1 else 'hides'} by chance"
+
+
 def run(folder: RunDir, evaluation: Evaluate) -> dict[str, Any]:
     """Which mask finds the objects, how well, beside a centred square; written to eval/masks.json.
 
     Mask, threshold and square are chosen on the training images. All masks together are measured
-    as a segmentation (`NAME/ari` and others, see `maskquality.Report.metrics`).
+    as a segmentation (`NAME/ari` and others, see `maskquality.Report.metrics`). Maskers that draw
+    by chance are left out.
 
     Raises:
-        ValueError: The images have no exact masks, or the run no maskers.
+        ValueError: The images have no exact masks, or the run no learned maskers.
     """
-    trained = maskers(folder)
+    trained = learned(folder)
     if not trained:
-        raise ValueError(f"{folder.path} was trained without maskers")
+        raise ValueError(
+            f"{folder.path} has no learned masks that could be measured: {by_chance(folder)}"
+        )
     card = encoder_file.card(folder.path)
     fit_on, measure_on = evaluation.splits()
     found = maskquality.measure(
@@ -66,7 +87,22 @@ def run(folder: RunDir, evaluation: Evaluate) -> dict[str, Any]:
 
 
 def has_masks(folder: RunDir, evaluation: Evaluate) -> bool:
-    """Whether there is something to measure: a masker, and exact masks to compare with."""
+    """Whether there is something to measure: a learned masker, and exact masks to compare with."""
     config = finished.settings(folder)
+    if not (config.maskers and learned(folder)):
+        return False
     fit_on, _ = evaluation.splits()
-    return bool(config.maskers) and "mask" in evaluation.data.load(fit_on, config.size).targets
+    return "mask" in evaluation.data.load(fit_on, config.size).targets
+
+
+@torch.no_grad()
+def proposed(
+    maskers: Sequence[Masker], images: Float[Tensor, "B C H W"], seed: Seed
+) -> Float[Tensor, "B N H W"]:
+    """All masks of all maskers for standardised images, in evaluation mode."""
+    masks = []
+    for masker in maskers:
+        like = next(masker.parameters(), images)
+        with evaluating(masker):
+            masks.append(masker.propose(images.to(like), seed).float())
+    return torch.cat(masks, 1)

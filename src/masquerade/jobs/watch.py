@@ -1,26 +1,19 @@
 """What is looked at while an encoder trains: health in words, and pictures of the masks."""
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from masquerade.core.errors import Collapsed
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
-from masquerade.data.augment.plain import plain
 from masquerade.data.images import ImageSet
 from masquerade.engine import gather
 from masquerade.engine.collapse import health, verdict
-from masquerade.engine.extract import evaluating
 from masquerade.engine.meter import METRICS, Meter
 from masquerade.engine.task import Carry, Progress
 from masquerade.jobs.settings import Pretrain
+from masquerade.jobs.snapshot import sitters, snapshot
 from masquerade.jobs.verdicts import verdicts
-from masquerade.maskers.base import Masker
 from masquerade.pretext.siamese import Siamese
-
-PICTURES = 12
 
 
 class Watch:
@@ -37,16 +30,13 @@ class Watch:
         self.run = run
         self.said = ""
         self.warned: set[str] = set()
-        rows = np.unique(np.linspace(0, len(images) - 1, PICTURES).round().astype(int))
-        self._shown = shown(images, rows, config.size)
-        mean, std = config.statistics(images)
-        self._plain = plain(images.read(rows), images.extents(rows), config.size, mean, std)
+        self._sitters = sitters(images, config.size, *config.statistics(images))
 
     def __call__(self, now: Progress, carry: Carry, meter: Meter) -> dict[str, float | str]:
         every = max(self.config.log_every, now.steps // 50)
         last = now.step + 1 == now.steps
-        if meter.lead and self.task.masker_list() and now.step in moments(now):
-            self.keep_pictures(now.step + 1)
+        if self.task.masker_list() and now.step in moments(now):
+            self.keep_pictures(now.step + 1, meter.lead)
         if (now.step + 1) % every and not last:
             return {}
         key, query = (gather.gathered(z) for z in carry.values["embeddings"])
@@ -73,40 +63,15 @@ class Watch:
                 self.warned.add(judged.about)
                 meter.display.say(f"warning: {judged.text}")
 
-    def keep_pictures(self, step: int) -> None:
-        """Write what the maskers hide on a few images, as they are, without augmentation."""
-        hidden = proposed(
-            self.task.masker_list(), self._plain, Seed(self.config.seed).fold("pictures")
-        )
-        grey = (hidden * 255).round().to(torch.uint8).cpu().numpy()
-        self.run.write(
-            f"masks/step_{step:07d}.npz",
-            lambda out: np.savez_compressed(out, images=self._shown, hidden=grey),
-        )
+    def keep_pictures(self, step: int, lead: bool) -> None:
+        """Write what the maskers make of a few images, without augmentation."""
+        seed = Seed(self.config.seed).fold("pictures")
+        arrays = snapshot(self.task.masker_list(), self._sitters, seed, step)
+        if lead:
+            name = f"masks/step_{step:07d}.npz"
+            self.run.write(name, lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]  # arrays by name
 
 
 def moments(now: Progress) -> set[int]:
     """The steps after which pictures are kept: early, three on the way, the last."""
     return {min(9, now.steps - 1), *(now.steps * k // 4 - 1 for k in (1, 2, 3, 4))} - {-1}
-
-
-@torch.no_grad()
-def proposed(
-    maskers: list[Masker], images: Float[Tensor, "B C H W"], seed: Seed
-) -> Float[Tensor, "B N H W"]:
-    """All masks of all maskers for standardised images, in evaluation mode."""
-    masks = []
-    for masker in maskers:
-        like = next(masker.parameters(), images)
-        with evaluating(masker):
-            masks.append(masker.propose(images.to(like), seed).float())
-    return torch.cat(masks, 1)
-
-
-def shown(images: ImageSet, rows: np.ndarray, size: int) -> UInt8[np.ndarray, "n H W C"]:
-    """Images at the training size as bytes, grey or colour, to be looked at."""
-    zero, one = (0.0,) * images.channels, (1.0,) * images.channels
-    pixels = plain(images.read(rows), images.extents(rows), size, zero, one)
-    pixels = pixels[:, :3] if images.channels >= 3 else pixels[:, :1]
-    bytes_ = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
-    return bytes_.permute(0, 2, 3, 1).contiguous().numpy()

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from masquerade.report.figures import Chart, Curve, Part, chart, stacked
 from masquerade.report.groups import names
+from masquerade.report.headline import given_to
 from masquerade.report.read import Series, Story
 from masquerade.report.words import NONE, listed, percent
 
@@ -24,7 +25,8 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
     """The curves of a run, those worth a look first; those of others beside where they compare."""
     labels = names([main, *others]) if others else ["this run"]
     runs = list(zip(labels, [main, *others], strict=True))
-    maskers = [m for m in main.config.get("maskers") or [] if isinstance(m, dict)]
+    outer = main.config.get("maskers") or []
+    maskers = [m for o in outer for m in (o, *given_to(o)) if isinstance(m, dict)]
     budget = next((m["budget"] for m in maskers if "budget" in m), None)
     most = float(max(main.series("health/directions").values, default=0.0))
     guides = [(float(budget), "budget")] if isinstance(budget, int | float) else []

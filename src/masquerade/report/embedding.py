@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from masquerade.report.files import Bytes
 from masquerade.report.pictures import Cell, uri
-from masquerade.report.read import Bytes, Embedding
+from masquerade.report.read import Embedding
 
 EDGE = 40  # side of a thumbnail of the map, in units of the map
 MAP = (1000, 640)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from masquerade.report.read import Floats, Series
+from masquerade.report.files import Floats
+from masquerade.report.read import Series
 from masquerade.report.words import percent, short
 
 WIDTH, HEIGHT = 360, 210

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from masquerade.report.pictures import Cell, hardened, uri
-from masquerade.report.read import Snapshot, Story
+from masquerade.report.read import Story
+from masquerade.report.snapshots import Snapshot
 
 ACROSS = 12  # pictures beside each other
 LEAST, LARGEST = 1, 4  # images in a row
@@ -54,8 +55,8 @@ def gallery(groups: Sequence[Sequence[Story]], names: Sequence[str]) -> Gallery 
     taken = [[(told, told.snapshots[-1]) for told in group if told.snapshots] for group in groups]
     if not any(taken):
         return None
-    masks = max(shots[0][1].hidden.shape[1] for shots in taken if shots)
-    several = [shots for shots in taken if shots and shots[0][1].hidden.shape[1] > 1]
+    masks = max(shots[0][1].masks.shape[1] for shots in taken if shots)
+    several = [shots for shots in taken if comparable(shots)]
     seeds = max((len(shots) for shots in several), default=0)
     images, compared = room(masks), room(seeds)
     pairs = list(zip(names, taken, strict=True))
@@ -67,6 +68,11 @@ def gallery(groups: Sequence[Sequence[Story]], names: Sequence[str]) -> Gallery 
         seeds,
         [name for name, shots in pairs if not shots],
     )
+
+
+def comparable(taken: Sequence[tuple[Story, Snapshot]]) -> bool:
+    """Whether it means something which mask is strongest: there are several, and they learned."""
+    return bool(taken) and taken[0][1].masks.shape[1] > 1 and not taken[0][0].by_chance
 
 
 def room(pictures: int) -> int:
@@ -82,23 +88,24 @@ def shelf(name: str, taken: Sequence[tuple[Story, Snapshot]], images: int, compa
     for row in range(min(images, len(first.images))):
         masks = [
             Cell(uri(mask), f"{name}, mask {k} of image {row + 1}: {mask.mean() / 255:.0%} hidden")
-            for k, mask in enumerate(first.hidden[row], 1)
+            for k, mask in enumerate(first.masks[row], 1)
         ]
         shown.append((picture(first, row), masks))
-    return Shelf(name, f"seed {seed}, step {first.step:,}", shown, strongest(name, taken, compared))
+    about = f"seed {seed}, step {first.step:,}" + (", drawn by chance" if told.by_chance else "")
+    return Shelf(name, about, shown, strongest(name, taken, compared))
 
 
 def strongest(
     name: str, taken: Sequence[tuple[Story, Snapshot]], images: int
 ) -> list[tuple[Cell, list[Cell]]]:
-    """Images with a picture per seed; none where a single mask is always the strongest."""
-    if taken[0][1].hidden.shape[1] < 2:
+    """Images with a picture per seed; none where there is nothing to compare."""
+    if not comparable(taken):
         return []
     found = []
     for row in range(min(images, *(len(shot.images) for _, shot in taken), images)):
         cells = []
         for told, shot in taken:
-            hidden = shot.hidden[row].astype(np.float64) / 255
+            hidden = shot.masks[row].astype(np.float64) / 255
             seed = told.config.get("seed", "?")
             words = f"{name}, seed {seed}: the strongest mask at each pixel of image {row + 1}"
             cells.append(Cell(uri(hardened(hidden)), words))

@@ -10,6 +10,8 @@ from masquerade.report.words import Score, doubt, gap, percent, points, span, ve
 TOYBOX = "rendered objects on real photo tiles"
 HOW = {
     "erase": "patches erased at random",
+    "mixmask": "mixtures whose hidden parts another image fills",
+    "unmix": "mixtures with a box of another image, or all of it",
     "sequential": "masks made one after another that learn where hiding hurts most",
     "adios": "masks that share the image and learn where hiding hurts most",
     "adios_s": "masks that share the image and learn where hiding hurts most, one at a time",
@@ -123,11 +125,22 @@ def data(story: Story, brief: bool = False) -> str:
 def method(story: Story) -> str:
     """How the encoder was trained, in words."""
     objective = called(story.config.get("objective"))
-    maskers = [called(m) for m in story.config.get("maskers") or []]
+    maskers = story.config.get("maskers") or []
     if not maskers:
         return f"{objective}: two random views of each image are matched; nothing is hidden"
-    hidden = " and ".join(f"{HOW.get(m, 'hiding')} ({m})" for m in maskers)
+    hidden = " and ".join(how(m) for m in maskers)
     return f"{objective}: two random views of each image are matched, against {hidden}"
+
+
+def how(masker: Any) -> str:
+    """How a masker hides, in words."""
+    words = f"{HOW.get(called(masker), 'hiding')} ({called(masker)})"
+    return ", hidden by ".join([words, *(how(given) for given in given_to(masker))])
+
+
+def given_to(masker: Any) -> list[Any]:
+    """The settings of the maskers whose masks another one fills; most have none."""
+    return list(masker.get("given") or []) if isinstance(masker, dict) else []
 
 
 def called(plug: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.jobs import painting
-from masquerade.report import comparison, curves, embedding, pictures, tables
+from masquerade.report import comparison, curves, embedding, hiding, tables
 from masquerade.report.groups import grouped, with_baselines
 from masquerade.report.headline import against, data, headline, outline
 from masquerade.report.read import Story, story
@@ -75,19 +75,14 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
     main = with_baselines(main, rivals)
     groups = grouped([main, *rivals])
     own, rest = groups[0], groups[1:]
-    shown, laid = main.snapshots, main.embedding
-    sheets = [("Early", shown[0]), ("Late", shown[-1])] if len(shown) > 1 else []
-    if len(shown) == 1:
-        sheets = [("So far", shown[0])]
+    laid = main.embedding
     drawn = curves.charts(main, [*own[1:], *(s for group in rest for s in group)])
-    glimpse = pictures.glimpse(shown[-1], main.mean) if shown else []
     return {
         "name": main.name,
         "path": shlex.quote(str(main.run.path)),
         "kind": "run",
         "top": headline(groups),
         "rivals": [s for g in rest if (s := against(own, g, g[0].name))] if main.finished else [],
-        "glimpse": glimpse or (embedding.sample(laid) if laid else []),
         "finished": main.finished,
         "charts": drawn[: curves.FIRST],
         "more": drawn[curves.FIRST :],
@@ -97,11 +92,8 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "measured": bool(main.results),
         "confusion": tables.confusion(main),
         "health": [v for v in (embeddings(main), *masks(main)) if v],
-        "mean_known": main.mean is not None,
-        "outline": outline(main.mask_scores),
-        "sheets": [(when, s.step, pictures.panels(s, main.mean)) for when, s in sheets],
-        "masks": shown[-1].hidden.shape[1] if shown else 0,
-        "film": pictures.film(shown),
+        "outline": hiding.judged(main) or outline(main.mask_scores),
+        **hiding.shown(main),
         "colours": painting.COLOURS,
         "map": embedding.laid_out(laid) if laid else None,
         "classes": laid.classes if laid else (),

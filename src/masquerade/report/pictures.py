@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from masquerade.jobs.painting import COLOURS
-from masquerade.report.read import Bytes, Snapshot
+from masquerade.report.files import Bytes
+from masquerade.report.snapshots import Snapshot
 
 SHOWN = 6  # images of the mask gallery
 FRAMES = 8  # moments of the film
@@ -111,22 +112,29 @@ class Film(NamedTuple):
     masks: list[list[Cell]]
 
 
+def frames(taken: list[Snapshot]) -> list[Snapshot]:
+    """The moments of a film: those that show the first image alike; none if fewer than three."""
+    alike = [
+        s
+        for s in taken
+        if s.hidden.shape[1:] == taken[0].hidden.shape[1:]
+        and [copy.masker for copy in s.copies] == [copy.masker for copy in taken[0].copies]
+        and len(s.images)
+        and np.array_equal(s.images[0], taken[0].images[0])
+    ]
+    if len(alike) < 3:
+        return []
+    if len(alike) > FRAMES:
+        return [alike[k] for k in np.linspace(0, len(alike) - 1, FRAMES).round().astype(int)]
+    return alike
+
+
 def film(taken: list[Snapshot]) -> Film | None:
     """The masks of the first image over all snapshots; None if fewer than three show it."""
+    taken = frames(taken)
     if not taken:
         return None
     first = taken[0]
-    taken = [
-        s
-        for s in taken
-        if s.hidden.shape[1:] == first.hidden.shape[1:]
-        and len(s.images)
-        and np.array_equal(s.images[0], first.images[0])
-    ]
-    if len(taken) < 3:
-        return None
-    if len(taken) > FRAMES:
-        taken = [taken[k] for k in np.linspace(0, len(taken) - 1, FRAMES).round().astype(int)]
     masks = [
         [Cell(uri(s.hidden[0, k]), f"Mask {k + 1} after {s.step} steps") for s in taken]
         for k in range(first.hidden.shape[1])

@@ -1,35 +1,16 @@
 """What a run folder tells, read for a page: nothing here fails because a file is broken."""
 
 import json
-import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Arrays = dict[str, NDArray[Any]]
-
-
-class Snapshot(NamedTuple):
-    """What the maskers hid on a few images at one moment of the training.
-
-    Attributes:
-        step: Steps done.
-        images: [n, H, W, C], grey or colour, as large as in training.
-        hidden: [n, N, H, W], 255 = hidden.
-    """
-
-    step: int
-    images: Bytes
-    hidden: Bytes
+from masquerade.report.files import Bytes, Floats, Ints, arrays, table
+from masquerade.report.snapshots import Snapshot, snapshots
 
 
 class Embedding(NamedTuple):
@@ -116,6 +97,21 @@ class Story:
         return self.run.path.resolve().name
 
     @property
+    def maskers(self) -> list[str]:
+        """The names of its maskers, in the order of the settings."""
+        found = self.config.get("maskers") or []
+        return [str(m.get("kind", "?")) if isinstance(m, dict) else str(m) for m in found]
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether it hides, and nothing of that is learned, as far as the folder tells."""
+        if not self.maskers:
+            return False
+        if self.snapshots and self.snapshots[-1].copies:
+            return not any(copy.learned for copy in self.snapshots[-1].copies)
+        return bool(self.rows) and not any(k.startswith("masker/") for r in self.rows for k in r)
+
+    @property
     def finished(self) -> bool:
         """Whether training ended."""
         return bool(self.summary)
@@ -165,7 +161,7 @@ def story(run: RunDir) -> Story:
             confusion[name] = counts.astype(np.int64)
     mean = table(run, "encoder.json", troubles).get("mean")
     classes = tuple(str(c) for c in about.get("classes", ())) or classes_of(run)
-    return Story(
+    told = Story(
         run=run,
         config=config,
         environment=table(run, "environment.json", troubles),
@@ -180,32 +176,8 @@ def story(run: RunDir) -> Story:
         mean=tuple(float(v) for v in mean) if mean else None,
         troubles=tuple(troubles),
     )
-
-
-def table(run: RunDir, name: str, troubles: list[str]) -> dict[str, Any]:
-    """A JSON object of the run, empty if there is none or it cannot be read."""
-    if not run.has(name):
-        return {}
-    try:
-        found = run.read_json(name)
-    except (MissingData, OSError):
-        found = None
-    if not isinstance(found, dict):
-        troubles.append(f"{name} cannot be read and is left out.")
-        return {}
-    return found
-
-
-def arrays(run: RunDir, name: str, troubles: list[str]) -> Arrays:
-    """The arrays of an npz file of the run, empty if there is none or it cannot be read."""
-    if not run.has(name):
-        return {}
-    try:
-        with (run.path / name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
-        troubles.append(f"{name} cannot be read and is left out.")
-        return {}
+    # Older versions measured masks of chance, too, as if somebody had learned them.
+    return replace(told, mask_scores={}) if told.by_chance else told
 
 
 def merged(run: RunDir, troubles: list[str]) -> list[dict[str, Any]]:
@@ -220,24 +192,6 @@ def merged(run: RunDir, troubles: list[str]) -> list[dict[str, Any]]:
         if isinstance(line, dict) and isinstance(line.get("step"), int):
             by_step.setdefault(line["step"], {}).update(line)
     return [by_step[step] for step in sorted(by_step)]
-
-
-def snapshots(run: RunDir, troubles: list[str]) -> list[Snapshot]:
-    """The mask pictures, early to late."""
-    found = []
-    for path in sorted((run.path / "masks").glob("step_*.npz")):
-        stored = arrays(run, f"masks/{path.name}", troubles)
-        images, hidden = stored.get("images"), stored.get("hidden")
-        number = path.stem.removeprefix("step_")
-        if images is None or hidden is None or not number.isdigit():
-            if stored:
-                troubles.append(f"masks/{path.name} holds no images with masks and is left out.")
-            continue
-        if images.shape[:3] != (len(hidden), *hidden.shape[2:]) or hidden.dtype != np.uint8:
-            troubles.append(f"masks/{path.name} has masks of another size than its images.")
-            continue
-        found.append(Snapshot(int(number), images, hidden))
-    return sorted(found, key=lambda s: s.step)
 
 
 def embedding(
