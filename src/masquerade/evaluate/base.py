@@ -49,6 +49,10 @@ class ProtocolConfig(Plug):
     def build(self) -> "Protocol":
         """The protocol."""
 
+    def suits(self, encoder: Frozen) -> bool:
+        """Whether an encoder can be measured so; raw pixels cannot be trained, for example."""
+        return True
+
     def restore(self, tensors: dict[str, Tensor], classes: tuple[str, ...]) -> "Head":
         """The head that was saved with these settings."""
         raise ValueError(f"{self.kind} leaves no head that could label images")
@@ -85,6 +89,10 @@ class Head(ABC):
         Raises:
             ValueError: Features of another length than it was fitted on.
         """
+
+    def encoder(self, given: Frozen) -> Frozen:
+        """The encoder whose features it takes: the one it was fitted on, unless it has its own."""
+        return given
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
