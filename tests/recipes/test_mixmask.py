@@ -321,6 +321,8 @@ def test_small_tables_measure_one_set_of_images_by_the_usual_protocols() -> None
                 first = "knn" if cell.paper_column.endswith("kNN") else "linear"
                 assert next(iter(cell.protocols)) == first
                 assert set(cell.protocols.values()) == {knn.Config(), linear.Config()}
+            said = "\n".join(table(name, "small").notes)
+            assert "rendered objects on real photo tiles" in said and "k = 200" not in said
 
 
 @pytest.mark.parametrize(
