@@ -65,6 +65,9 @@ class Config(partners.Partners, grids.Grid):
     nothing or everything are drawn anew; the released code keeps them.
 
     Attributes:
+        pattern: `blocked` lets rectangles of cells stay, mostly around the middle; `discrete`
+            draws each cell by itself; `noise` hides where a smooth random field is low; `given`
+            hides what another masker hides.
         given: With `pattern=given`, the masker whose masks are filled; `ratio` and the other
             settings of the grid are then without effect. A learned one stays an adversary.
     """
