@@ -13,7 +13,7 @@ from masquerade.engine.loop import choose
 from masquerade.engine.runtime import Runtime
 from masquerade.engine.task import Carry, Progress
 from masquerade.jobs import pretrain
-from masquerade.maskers import adios, erase, sequential
+from masquerade.maskers import adios, erase, mixmask, sequential, unmix
 from masquerade.networks.heads import PredictorConfig, ProjectorConfig
 from masquerade.objectives import byol, moco, simclr, simsiam
 from masquerade.pretext.siamese import Siamese
@@ -41,8 +41,11 @@ MASKERS = {
     "adios-s": (adios.Config(**SMALL, shown=1),),
     "held": (adios.Config(**SMALL, budget="held"),),
     "sequential": (sequential.Config(**SMALL),),
+    "mixmask*": (unmix.Config(), mixmask.Config(partners="random")),
+    "filled": (mixmask.Config(pattern="given", given=(adios.Config(**SMALL),)),),
 }
-MOVED = "maskers.0.head.weight"
+CHANCE = ("no masks", "erase", "mixmask*")
+MOVED = {"filled": "maskers.0.given.head.weight"}
 
 
 def settings(objective, masker, **changes):
@@ -91,15 +94,16 @@ def test_a_pair_trains_for_fifty_steps(objective, masker, precision, epoch):
         task.after_step(now)
         losses.append(float(terms.logs.get("encoder/loss", 0)))
     end = task.state_dict()
-    learned = masker not in ("no masks", "erase")
-    for key in ["objective.projector.0.weight"] + learned * [MOVED]:
+    learned = masker not in CHANCE
+    moved = MOVED.get(masker, "maskers.0.head.weight")
+    for key in ["objective.projector.0.weight"] + learned * [moved]:
         assert (end[key] - start[key]).abs().max() > 1e-3, key
     assert all(t.isfinite().all() for t in end.values())
     if not learned and not objective.startswith("moco"):  # the queue changes what is compared
         assert sum(losses[-5:]) < sum(losses[:5])
 
 
-@pytest.mark.parametrize("masker", ["no masks", "held"])
+@pytest.mark.parametrize("masker", ["no masks", "held", "mixmask*"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_pair_that_is_cut_ends_in_the_same_bits(objective, masker, tmp_path, monkeypatch):
     config = settings(objective, masker, epochs=2)

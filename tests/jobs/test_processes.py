@@ -28,7 +28,7 @@ from masquerade.engine.optimizers import lars, sgd
 from masquerade.engine.runtime import Runtime
 from masquerade.jobs import pretrain
 from masquerade.jobs.settings import Optimizers
-from masquerade.maskers import adios, erase, sequential
+from masquerade.maskers import adios, erase, mixmask, sequential, unmix
 from masquerade.networks.heads import PredictorConfig, ProjectorConfig
 from masquerade.objectives import byol, moco, simsiam
 
@@ -41,7 +41,11 @@ OTHERS = {
     "byol": byol.Config(projector=HEAD, predictor=PredictorConfig(hidden=16)),
     "simsiam": simsiam.Config(projector=HEAD, predictor=PredictorConfig(hidden=16)),
 }
-VARIANTS = ["simclr", "erase", *LEARNED, *OTHERS, *FLOAT32]
+FILLED = (  # mixtures are keys, too, and partners come from the other process
+    unmix.Config(partners_from="batch"),
+    mixmask.Config(partners="random", partners_from="batch", per_image=True),
+)
+VARIANTS = ["simclr", "erase", "filled", *LEARNED, *OTHERS, *FLOAT32]
 PAPER = Optimizers(
     encoder=lars.Config(lr=0.11, decay=1e-4),
     masker=lars.Config(lr=0.014515, decay=1e-4),
@@ -57,6 +61,8 @@ def five_steps(name, devices):
     changes = {"maskers": maskers} | ({"step": name} if name in LEARNED else {})
     if name in OTHERS:
         changes = {"objective": OTHERS[name], "maskers": (SLOTS,)}
+    if name == "filled":
+        changes = {"objective": OTHERS["byol"], "maskers": FILLED}
     changes |= {"optimizers": PAPER} if name in FLOAT32 else {}
     precision = "float32" if name in FLOAT32 else "float64"
     runtime = Runtime(accelerator="cpu", threads=1, precision=precision, devices=devices)
