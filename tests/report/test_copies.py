@@ -13,10 +13,10 @@ from tests.report.pages import Page, read
 from tests.report.test_pictures import pixels
 
 from masquerade.core.rundir import RunDir
-from masquerade.report import comparison, copies, hiding, page
+from masquerade.report import comparison, copies, hiding, page, snapshots
 from masquerade.report.headline import method
 from masquerade.report.read import story
-from masquerade.report.snapshots import Copy, Snapshot
+from masquerade.report.snapshots import Snapshot
 
 WriteRun = Callable[..., RunDir]
 STEPS = (10, 75, 150, 300)
@@ -28,7 +28,7 @@ class Made(NamedTuple):
     """Copies of one masker: its place, how many, whether they are filled, whether it learns."""
 
     place: int
-    count: int = 1
+    number: int = 1
     fills: bool = True
     learned: bool = False
 
@@ -41,7 +41,7 @@ def arrays(
 ) -> dict[str, NDArray[Any]]:
     """What a run stores: a third of each image is hidden, further down at later steps."""
     n, height = images.shape[:2]
-    flat = [one for one in made for _ in range(one.count)]
+    flat = [one for one in made for _ in range(one.number)]
     hidden = np.zeros((n, len(flat), *images.shape[1:3]), np.uint8)
     start = step % (height // 2)
     hidden[:, :, start : start + height // 3] = 255
@@ -59,7 +59,7 @@ def arrays(
     learned = np.array([one.learned for one in flat])
     return {
         "images": images,
-        "hidden": softness(images, sum(one.count for one in made if one.learned), 4.0)
+        "hidden": softness(images, sum(one.number for one in made if one.learned), 4.0)
         if learned.any()
         else np.zeros((n, 0, *images.shape[1:3]), np.uint8),
         "copy_images": seen.astype(np.uint8),
@@ -79,7 +79,7 @@ def write_filled(write_run: WriteRun) -> WriteRun:
     def write(
         name: str, kinds: Sequence[Any], made: Sequence[Made], images: Any = None, **more: Any
     ) -> RunDir:
-        learned = sum(one.count for one in made if one.learned)
+        learned = sum(one.number for one in made if one.learned)
         run = write_run(name, maskers=learned, dead=None, **more)
         given = [{"kind": k} if isinstance(k, str) else k for k in kinds]
         run.write_json("config.json", run.read_json("config.json") | {"maskers": given})
@@ -144,15 +144,9 @@ def test_every_picture_is_what_it_says() -> None:
         assert np.array_equal(pixels(cell), want)
 
 
-def snapshot(stored: dict[str, NDArray[Any]], step: int = 1) -> Snapshot:
-    each = [stored[f"copy_{k}"] for k in ("images", "hidden", "partner", "share", "weight")]
-    made = tuple(
-        Copy(*(a[:, k] for a in each), int(place), bool(learned))
-        for k, (place, learned) in enumerate(
-            zip(stored["copy_masker"], stored["copy_learned"], strict=True)
-        )
-    )
-    return Snapshot(step, stored["images"], stored["hidden"], made)
+def snapshot(stored: dict[str, NDArray[Any]]) -> Snapshot:
+    images = stored["images"]
+    return Snapshot(1, images, stored["hidden"], snapshots.copies(stored, images))
 
 
 @pytest.mark.parametrize(
@@ -215,6 +209,7 @@ def test_a_learned_masker_that_is_filled_shows_masks_and_mixtures_over_time(
     found = read(page.write(write_filled("given", [GIVEN], [Made(0, 2, learned=True)])))
     assert "mixmask of sequential" in found.text
     assert "partner mixture 1 mixture 2 strongest" in found.text
+    assert "Under “strongest”: which learned mask is that" in found.text
     assert "How the masks of one image changed" in found.text
     rows = found.text.partition("How the masks of one image changed")[2]
     at = [rows.index(w) for w in ("mask 1", "mask 2", "partner", "mixture 1", "mixture 2")]
