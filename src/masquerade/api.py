@@ -9,6 +9,7 @@ from masquerade.core.config import Settings
 from masquerade.core.errors import WrongPath
 from masquerade.core.rundir import RunDir
 from masquerade.export.masker import load_masker as load_masker
+from masquerade.jobs import certify as certifying
 from masquerade.jobs import evaluate as evaluating
 from masquerade.jobs import finished, hide
 from masquerade.jobs import masks as mask_quality
@@ -78,6 +79,20 @@ class Run:
             By protocol: `rows`, the numbers of each encoder, and `notes`, sentences.
         """
         return measured(self.folder, protocols, words(settings), say)
+
+    def certify(self, say: Say = training.silent, **settings: Any) -> Measured:
+        """Prove how many poisoned labelled images predictions survive: `run.certify(parts=100)`.
+
+        Args:
+            say: Takes lines for the user.
+            settings: Changes by name, as for `masquerade certify`: `rule="dpa"`, `data=...`.
+
+        Returns:
+            What `certify/certify.json` says: scope, sentence, assumptions, and by rule the curve
+            of certified accuracy.
+        """
+        config = certifying.Certify.of(self.folder).with_words(words(settings))
+        return certifying.run(config, self.folder, self.folder, say)
 
     def predict(self, images: str | Path, head: str = "", split: str = "") -> list[Prediction]:
         """Label images with the head that `evaluate` kept."""

@@ -243,8 +243,9 @@ def save(ensemble: Ensemble, place: Path, about: dict[str, str] | None = None) -
         **(about or {}),
     }
     names = np.frombuffer(bytes.fromhex("".join(ensemble.digests)), np.uint8)
+    width = len(names) // max(1, len(ensemble.digests))
     tensors = {
-        "digests": torch.from_numpy(names.reshape(len(ensemble.digests), -1).copy()),
+        "digests": torch.from_numpy(names.reshape(len(ensemble.digests), width).copy()),
         "features": ensemble.features,
         "labels": ensemble.labels,
         "own": ensemble.own,

@@ -59,8 +59,8 @@ class Claim(NamedTuple):
     why: str
     assumptions: tuple[Assumption, ...]
 
-    def sentence(self, radius: int) -> str:
-        """What is proven about one prediction with this radius, with its unit."""
+    def sentence(self, radius: int | None = None) -> str:
+        """What is proven about one prediction with this radius, R if none is given, with unit."""
         if self.scope == "nothing":
             return f"Nothing is certified: {self.why}."
         start = (
@@ -124,7 +124,7 @@ def claim(
     asserted: Sequence[Assertion] = (),
     *,
     dealt: bool = False,
-    exact: bool = True,
+    portable: bool = False,
 ) -> Claim:
     """What may be said about certificates of heads on these features.
 
@@ -135,9 +135,9 @@ def claim(
             about it. `unreachable`: whoever supplies these images could not reach what the
             extractor was trained on.
         dealt: Whether the partition of an image depends on other images (`assign=dealt`).
-        exact: Whether heads are exact functions of their images on every machine.
+        portable: Whether heads have the same bits on every machine.
     """
-    local = local_assumptions(dealt, exact)
+    local = local_assumptions(dealt, portable)
     if not source.learnt:
         free = Assumption(f"{source.name}: nothing was learnt from any image or label", "verified")
         why = DEALT if dealt else ""
@@ -185,10 +185,10 @@ def beyond(asserted: Sequence[Assertion]) -> Assumption:
     return Assumption(text, "asserted" if "unreachable" in asserted else "open")
 
 
-def local_assumptions(dealt: bool, exact: bool) -> tuple[Assumption, ...]:
+def local_assumptions(dealt: bool, portable: bool) -> tuple[Assumption, ...]:
     """What the code enforces, and what only the user can keep."""
     place = "the labelled images alone" if dealt else "its own pixels alone"
-    machine = "on every machine" if exact else "on this machine and library"
+    machine = "on every machine" if portable else "on this machine and library"
     return (
         Assumption(f"the partition of an image follows from {place}", "verified"),
         Assumption(
@@ -213,6 +213,6 @@ def held_back(source: Manifest, shared: int | None, images: int) -> str:
     )
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 changed label`, `2 changed labels`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int | None, noun: str) -> str:
+    """`1 changed label`, `2 changed labels`, `R changed labels`."""
+    return f"{'R' if number is None else f'{number:,}'} {noun}{'' if number == 1 else 's'}"

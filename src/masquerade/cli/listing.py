@@ -15,6 +15,8 @@ FAMILIES = {
     "objectives": "masquerade.objectives",
     "optimizers": "masquerade.engine.optimizers",
     "protocols": "masquerade.evaluate",
+    "rules": "masquerade.certify",
+    "learners": "masquerade.certify.learners",
 }
 FUNCTIONS = {"recipes": "Pretrain", "tables": "Table"}  # what they give
 

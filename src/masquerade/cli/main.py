@@ -150,6 +150,30 @@ def predict(words: Words = None, json: Json = False) -> None:
 
 @app.command()
 @told
+def certify(words: Words = None, json: Json = False) -> None:
+    """Prove how many poisoned training images a label survives.
+
+    masquerade certify runs/photos data=photos/labelled parts=100
+
+    masquerade certify runs/photos rule=dpa,roe_dpa asserted=unreachable
+
+    masquerade certify features.npz out=runs/certified
+
+    masquerade certify predict|unlearn|add runs/photos IMAGES
+
+    NAME is the run's folder, or an .npz file with features, labels, test_features, test_labels.
+    parts= is the number of partitions, rule= one or more of masquerade list rules, features=
+    trained|untrained|pixels, learner= a base learner. What is claimed follows from what the
+    encoder was trained on; asserted= adds what only you can know. predict labels new images with
+    a radius each; unlearn and add change the training set exactly.
+    """
+    from masquerade.cli import certifying
+
+    certifying.run(words or [], json)
+
+
+@app.command()
+@told
 def masks(words: Words = None, json: Json = False) -> None:
     """Write what a learned masker hides in images.
 
@@ -223,7 +247,7 @@ def doctor(words: Words = None, json: Json = False) -> None:
 def list_(words: Words = None, json: Json = False) -> None:
     """What there is: recipes, tables, sources, maskers, and more.
 
-    masquerade list [recipes|tables|sources|maskers|objectives|optimizers|protocols]
+    masquerade list [recipes|tables|sources|maskers|objectives|optimizers|protocols|rules|learners]
 
     masquerade list settings [RECIPE]
 

@@ -32,10 +32,15 @@ class Examples(NamedTuple):
 
 
 class LearnerConfig(Plug):
-    """Base of the settings of base learners."""
+    """Base of the settings of base learners.
+
+    Attributes:
+        portable: Whether heads have the same bits on every machine, rather than on each its own.
+    """
 
     family: ClassVar[str] = "masquerade.certify.learners"
     noun: ClassVar[str] = "base learner"
+    portable: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, examples: Examples, members: Sequence[Int[Tensor, " _"]]) -> Int[Tensor, "C W M"]:

@@ -17,6 +17,8 @@ from masquerade.certify.whole import UNIT, rounded
 class Config(LearnerConfig):
     """Settings of the nearest class mean; there is nothing to choose."""
 
+    portable = True
+
     def fit(self, examples: Examples, members: Sequence[Int[Tensor, " _"]]) -> Int[Tensor, "C W M"]:
         width = examples.features.shape[1]
         weights = torch.empty(examples.classes, width, len(members), dtype=torch.int32)

@@ -1,0 +1,142 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.command import Masquerade
+
+from masquerade.certify import ensemble
+from masquerade.data.sources import toybox
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(trained, tmp_path / "a")
+
+
+def classes_of_files(folder: Path, count: int = 20) -> Path:
+    """Some toybox images as files, exact in every pixel."""
+    images = toybox.Config(per_class=4, pixels=32).load("train", 32)
+    for row in range(count):
+        name = images.classes[int(images.targets["label"][row])]
+        place = folder / name / f"{row:03d}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images.pixels[row]).save(place)
+    return folder
+
+
+def test_rules_stand_beside_each_other_with_the_sentence_they_are_entitled_to(
+    masquerade: Masquerade, run: Path
+) -> None:
+    told = masquerade("certify", run, "parts=5", "budgets=1,3")
+    assert told.code == 0
+    lines = told.out.splitlines()
+    assert lines[0] == "certified accuracy on 40 images; heads on 40 of toybox things10 train"
+    assert lines[1].split()[-8:] == ["R", "=", "1", "R", "=", "3", "half", "at"]
+    names = [line.split("  ")[0] for line in lines[2:6]]
+    assert names == ["DPA", "DPA + run-off", "FA", "FA + run-off"]
+    assert "R changed labels; images and the feature extractor are assumed intact." in told.out
+    assert "was trained on 40 of the 40 labelled images" in told.out
+    assert "inserted or removed" not in told.out
+    content = json.loads((run / "certify/certify.json").read_text())
+    assert content["scope"] == "labels"
+    assert set(content["rules"]["fa"]["certified"]) == {"1", "3"}
+    with (run / "certify/radii.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 40
+    curve = content["rules"]["dpa"]["curve"]
+    right = [r for r in rows if r["dpa_label"] == r["truth"]]
+    assert len(right) / 40 == pytest.approx(curve[0])
+    arrays = np.load(run / "certify/radii.npz")
+    assert arrays["fa/radius"].tolist() == [int(r["fa_radius"]) for r in rows]
+
+
+def test_pixels_entitle_to_more_than_an_encoder_that_saw_the_images(
+    masquerade: Masquerade, run: Path
+) -> None:
+    told = masquerade("certify", run, "--json", "features=pixels", "rule=dpa", "parts=3")
+    assert told.json["scope"] == "general"
+    assert list(told.json["rules"]) == ["dpa"]
+    assert (run / "certify/plain.safetensors").exists()
+    assert not (run / "certify/spread.safetensors").exists()
+
+
+def test_new_images_get_label_radius_and_sentence(
+    masquerade: Masquerade, run: Path, tmp_path: Path
+) -> None:
+    masquerade("certify", run, "parts=3", "rule=dpa,roe_dpa")
+    photos = classes_of_files(tmp_path / "new", 2)
+    told = masquerade("certify", "predict", run, photos, "--json")
+    assert told.code == 0
+    assert [set(row) for row in told.json] == [{"file", "label", "radius", "sentence"}] * 2
+    assert all(f"at most {row['radius']} changed label" in row["sentence"] for row in told.json)
+    out = tmp_path / "labels.csv"
+    assert masquerade("certify", "predict", run, photos, "rule=roe_dpa", f"out={out}").code == 0
+    assert len(out.read_text().splitlines()) == 3
+    wrong = masquerade("certify", "predict", run, photos, "rule=fa")
+    assert wrong.code == 1 and "masquerade certify makes one" in wrong.err
+
+
+def test_images_are_forgotten_and_learnt_exactly(
+    masquerade: Masquerade, run: Path, tmp_path: Path
+) -> None:
+    masquerade("certify", run, "parts=4")
+    heads = [run / f"certify/{kind}.safetensors" for kind in ("plain", "spread")]
+    before = [ensemble.load(place)[0] for place in heads]
+    photos = classes_of_files(tmp_path / "gone", 6)
+    told = masquerade("certify", "unlearn", run, photos, "split=all")
+    assert told.code == 0, told.err
+    assert told.out.startswith("6 images forgotten: ")
+    fewer = [ensemble.load(place)[0] for place in heads]
+    assert all(len(f.labels) == 34 for f in fewer)
+    assert not any((f.weights == b.weights).all() for f, b in zip(fewer, before, strict=True))
+    assert masquerade("certify", "unlearn", run, photos, "split=all").code == 2  # gone already
+    told = masquerade("certify", "add", run, photos, "split=all", "--json")
+    assert told.json["images"] == 6
+    for place, old in zip(heads, before, strict=True):
+        again = ensemble.load(place)[0]
+        assert again.digests == old.digests
+        assert (again.weights == old.weights).all()
+        assert (again.labels == old.labels).all()
+    assert "stale" in json.loads((run / "certify/certify.json").read_text())
+
+
+def test_features_of_unknown_origin(masquerade: Masquerade, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    label = np.arange(90) % 3
+    features = (np.eye(3, 6)[label] * 4 + draw.normal(size=(90, 6))).astype(np.float32)
+    place, out = tmp_path / "f.npz", tmp_path / "out"
+    old, new = slice(0, 60), slice(60, 90)
+    np.savez(
+        place,
+        features=features[old],
+        labels=label[old],
+        test_features=features[new],
+        test_labels=label[new],
+    )
+    told = masquerade("certify", place, f"out={out}", "parts=5", "spread=2")
+    assert told.code == 0
+    assert "Nothing is certified" in told.out
+    told = masquerade(
+        "certify", place, f"out={out}", "parts=5", "asserted=label_free,unreachable", "--json"
+    )
+    assert told.json["scope"] == "general"
+    assert [a["status"] for a in told.json["assumptions"]][:3] == ["asserted", "open", "asserted"]
+    assert told.json["rules"]["dpa"]["clean"] > 0.8
+    rows = masquerade("certify", "predict", out, place, "--json").json
+    assert len(rows) == 60
+    told = masquerade("certify", "unlearn", out, place)  # of all images, nothing is left
+    assert told.out.startswith("60 images forgotten: ")
+
+
+def test_mistakes_are_told_in_words(masquerade: Masquerade, run: Path, tmp_path: Path) -> None:
+    assert "name the folder of a run" in masquerade("certify").err
+    assert "name the run and the images" in masquerade("certify", "predict", run).err
+    assert "no rule is called 'dap'" in masquerade("certify", run, "rule=dap").err
+    assert "parts must be at least 1" in masquerade("certify", run, "parts=0").err
+    told = masquerade("certify", "predict", tmp_path, run)
+    assert told.code == 1 and "keeps no certified heads" in told.err
+    assert "spread must be at least 2" in masquerade("certify", run, "spread=1").err
