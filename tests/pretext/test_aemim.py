@@ -293,6 +293,20 @@ def test_checkpointing_changes_no_gradient(base):
             torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12)
 
 
+def test_images_that_come_in_low_precision_are_attacked_in_float32():
+    it = task(dtype=torch.float32, attack=STRONG.tree())
+    views = Views((images(dtype=torch.bfloat16),), None)
+    seen = []
+    plain = it._described
+    it._described = lambda *a: seen.append(a[1:3]) or plain(*a)
+    with torch.autocast("cpu", torch.bfloat16):
+        logs = it(views, ("encoder",), Seed(0), NOW, Carry()).logs
+    before, after = (it._pixels(m.images) for m in (seen[0][0], seen[0][1].shown))
+    assert after.dtype == torch.float32
+    assert (after - before).abs().max() <= 8 / 255 + 1e-6
+    assert logs["twin/at_bound"] > 0.3
+
+
 def test_a_copy_has_a_lane_of_its_own():
     it = task(adapters=Adapters(kinds=("norm", "cls", "lora", "bottleneck")).tree())
     other = copy.deepcopy(it)

@@ -88,7 +88,8 @@ def run(config: Pretrain, say: Callable[[str], None]) -> Cost:
             torch.cuda.reset_peak_memory_stats()
         plan = Plan(TRIED, TRIED, share, single.optimizers.by_player(), quiet=True)
         with Loader(images, share, Seed(config.seed), fabric.device) as loader:
-            at = batches(loader, single.augmenter(images), Seed(config.seed))
+            augmenter = single.augmenter(images)
+            at = batches(loader, augmenter, Seed(config.seed), views=single.views)
             train(fabric, task, at, plan, Seed(config.seed), RunDir(place), tick)
         stored = sum(f.stat().st_size for f in Path(place).rglob("*") if f.is_file())
         used = peak(fabric.device)

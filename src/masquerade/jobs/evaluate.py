@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
@@ -19,7 +19,8 @@ from masquerade.evaluate.base import ProtocolConfig, Result, Unlabelled
 from masquerade.evaluate.frozen import Frozen
 from masquerade.evaluate.recalibrate import recalibrated, statistics
 from masquerade.jobs import finished
-from masquerade.jobs.settings import OnImages, limited
+from masquerade.jobs.settings import OnImages, Pretrain, limited
+from masquerade.networks.backbone import Backbone
 from masquerade.pretext import diagnosis
 
 TESTS = ("test", "val", "seen")
@@ -172,14 +173,7 @@ def frozen(folder: RunDir, runtime: Runtime) -> Frozen:
     """The trained encoder of a run, with its projector where the objective has one."""
     config = finished.settings(folder)
     backbone = finished.encoder(folder)
-    torch.manual_seed(Seed(config.seed).fold("init", "heads").integer())
-    objective = config.objective.build(backbone)
-    heads = finished.heads(folder)
-    objective.load_state_dict(
-        {n.removeprefix("objective."): t for n, t in heads.items() if n.startswith("objective.")},
-        strict=False,
-    )
-    projector = dict(objective.named_children()).get("projector")
+    projector = None if config.pretext else trained_projector(config, backbone, folder)
     device = runtime.device()
     return Frozen.of(
         backbone.to(device),
@@ -187,6 +181,18 @@ def frozen(folder: RunDir, runtime: Runtime) -> Frozen:
         bf16=runtime.precision == "bf16",
         cache=folder.path / "cache",
     )
+
+
+def trained_projector(config: Pretrain, backbone: Backbone, folder: RunDir) -> nn.Module | None:
+    """What the objective put between features and embeddings, None if nothing."""
+    torch.manual_seed(Seed(config.seed).fold("init", "heads").integer())
+    objective = config.objective.build(backbone)
+    heads = finished.heads(folder)
+    objective.load_state_dict(
+        {n.removeprefix("objective."): t for n, t in heads.items() if n.startswith("objective.")},
+        strict=False,
+    )
+    return dict(objective.named_children()).get("projector")
 
 
 def untrained(folder: RunDir, runtime: Runtime) -> Frozen:

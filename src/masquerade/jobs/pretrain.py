@@ -24,9 +24,11 @@ from masquerade.jobs.settings import Pretrain, length
 from masquerade.jobs.verdicts import verdicts
 from masquerade.jobs.watch import Watch
 from masquerade.networks import encoder_file
-from masquerade.pretext.siamese import Siamese
+from masquerade.networks.adapters import adversarial
+from masquerade.pretext.base import Pretext
 
 Say = Callable[[str], None]
+MATCHING = ("objective", "step", "combine", "bn_stats", "game")  # settings of matched views
 
 
 def silent(text: str) -> None:
@@ -87,11 +89,15 @@ def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = Fal
     return folder
 
 
-def unused(config: Pretrain, task: Siamese) -> list[str]:
+def unused(config: Pretrain, task: Pretext) -> list[str]:
     """A sentence for each setting that was chosen but has nothing to act on."""
     if task.adversary:
         return []
     plain = Pretrain()
+    if config.pretext:
+        chosen = {n: getattr(config, n) != getattr(plain, n) for n in MATCHING}
+        reason = f"pretext={config.pretext.kind} matches no views"
+        return [f"{n} has no effect: {reason}" for n, is_ in chosen.items() if is_]
     chosen = {"step": config.step != plain.step, "game": config.game != plain.game}
     return [
         f"{n} has no effect: no masker of this run is learned" for n, is_ in chosen.items() if is_
@@ -150,14 +156,19 @@ def work(fabric: Fabric, tree: dict[str, Any], path: str, quiet: bool) -> None:
     watch = Watch(config, images, task, folder)
     rank, world = fabric.global_rank, fabric.world_size
     with Loader(images, config.batch, seed, fabric.device, rank, world) as loader:
-        at = batches(loader, config.augmenter(images), seed, rank, world)
+        at = batches(loader, config.augmenter(images), seed, rank, world, config.views)
         share = train(fabric, task, at, plan, seed, folder, watch)
     if fabric.is_global_zero:
         finish(config, folder, images, task, plan, share)
 
 
 def batches(
-    loader: Loader, augmenter: Augmenter, seed: Seed, rank: int = 0, world: int = 1
+    loader: Loader,
+    augmenter: Augmenter,
+    seed: Seed,
+    rank: int = 0,
+    world: int = 1,
+    views: int = 2,
 ) -> BatchAt:
     """The views of a step, as the loop asks for them."""
 
@@ -166,8 +177,8 @@ def batches(
         batch = loader.batch_at(step)
         clock.to("augmentation")
         where = seed.fold("step", step, "augment")
-        views = augmenter.views(batch.images, batch.extent, where, 2, rank, world)
-        return Views(views, batch.labels)
+        drawn = augmenter.views(batch.images, batch.extent, where, views, rank, world)
+        return Views(drawn, batch.labels)
 
     return at
 
@@ -176,14 +187,18 @@ def finish(
     config: Pretrain,
     folder: RunDir,
     images: ImageSet,
-    task: Siamese,
+    task: Pretext,
     plan: Plan,
     checkpoint_share: float,
 ) -> None:
     """Write what a finished run leaves: encoder, heads, digests, summary."""
     encoder = task.encoder()
     folder.write_text("digests.txt", "\n".join(images.digests()) + "\n")
-    heads = {n: t.contiguous() for n, t in task.state_dict().items() if ".backbone." not in n}
+    heads = {
+        n: t.contiguous()
+        for n, t in task.state_dict().items()
+        if ".backbone." not in n or adversarial(n)
+    }
     folder.write("heads.safetensors", lambda out: out.write(save(heads)))
     about = {
         "title": config.title,
@@ -191,7 +206,7 @@ def finish(
         "images": len(images),
         "digests": "digests.txt",
         "labels_used": False,
-        "projector": "heads.safetensors: objective.projector",
+        "projector": "" if config.pretext else "heads.safetensors: objective.projector",
     }
     encoder_file.save(encoder, folder.path, about)
     rows = folder.lines(METRICS)

@@ -24,6 +24,7 @@ from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import synchronised
 from masquerade.objectives import simclr
 from masquerade.objectives.base import ObjectiveConfig
+from masquerade.pretext.base import Pretext, PretextConfig
 from masquerade.pretext.game import Game, Step
 from masquerade.pretext.siamese import BnStats, Combine, Siamese
 
@@ -94,6 +95,8 @@ class Pretrain(OnImages):
         normalise: What views are standardised with: `data` measures the images, `published`
             takes the constants people use for this set, or numbers.
         backbone: The encoder.
+        pretext: What is learned instead of matching views: `mae`, `simmim` or `aemim`. With `none`
+            views are matched, as objective, maskers, step, combine and game say.
         objective: Which branches meet and how they are compared.
         maskers: What hides; empty is the baseline without masks.
         augment: How views are drawn.
@@ -121,6 +124,7 @@ class Pretrain(OnImages):
     size: int = Field(32, ge=16)
     normalise: Literal["data", "published"] | Statistics = "data"
     backbone: backbones.Config = backbones.Config()
+    pretext: PretextConfig | None = None
     objective: ObjectiveConfig = simclr.Config()
     maskers: tuple[MaskerConfig, ...] = ()
     augment: Policy = Policy()
@@ -144,6 +148,13 @@ class Pretrain(OnImages):
             raise ValueError(
                 f"batch={self.batch} cannot be shared equally by {self.runtime.devices} devices"
             )
+        if self.pretext:
+            self.pretext.check(self.runtime.devices)
+            if self.maskers:
+                raise ValueError(
+                    f"pretext={self.pretext.kind} hides patches itself, and maskers would do "
+                    "nothing; set maskers=[]"
+                )
         self.objective.check(self.batch, self.runtime.devices)
         for masker in self.maskers:
             masker.check(self.batch, self.runtime.devices)
@@ -173,14 +184,21 @@ class Pretrain(OnImages):
         mean, std = self.statistics(images)
         return self.backbone.build(self.size, images.channels, mean, std)
 
-    def task(self, images: ImageSet) -> Siamese:
+    @property
+    def views(self) -> int:
+        """Random views of each image in a step."""
+        return 1 if self.pretext else 2
+
+    def task(self, images: ImageSet) -> Pretext:
         """What is trained, as it is before the first step."""
         encoder = self.encoder(images)
+        classes = len(images.classes) if self.probe and images.labels is not None else 0
         torch.manual_seed(Seed(self.seed).fold("init", "heads").integer())
+        if self.pretext:
+            return self.pretext.build(encoder, classes)
         objective = self.objective.build(encoder)
         torch.manual_seed(Seed(self.seed).fold("init", "maskers").integer())
         maskers = [m.build(self.size, images.channels) for m in self.maskers]
-        classes = len(images.classes) if self.probe and images.labels is not None else 0
         return synchronised(
             Siamese(objective, maskers, self.step, self.combine, classes, self.game, self.bn_stats)
         )

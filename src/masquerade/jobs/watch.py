@@ -13,7 +13,7 @@ from masquerade.engine.task import Carry, Progress
 from masquerade.jobs.settings import Pretrain
 from masquerade.jobs.snapshot import sitters, snapshot
 from masquerade.jobs.verdicts import verdicts
-from masquerade.pretext.siamese import Siamese
+from masquerade.pretext.base import Pretext
 
 
 class Watch:
@@ -24,7 +24,7 @@ class Watch:
         warned: Of which troubles with the masks the user knows.
     """
 
-    def __init__(self, config: Pretrain, images: ImageSet, task: Siamese, run: RunDir) -> None:
+    def __init__(self, config: Pretrain, images: ImageSet, task: Pretext, run: RunDir) -> None:
         self.config = config
         self.task = task
         self.run = run

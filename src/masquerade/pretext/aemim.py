@@ -14,16 +14,17 @@ from pydantic import Field
 from torch import Tensor
 
 from masquerade.core.seed import Seed
-from masquerade.core.types import Views
+from masquerade.core.types import Views, precise
 from masquerade.engine import gather
 from masquerade.engine.task import Carry, Progress, Terms
 from masquerade.networks.adapters import Adapters, distance
+from masquerade.networks.backbone import Backbone
 from masquerade.networks.vit import random_layers
 from masquerade.pretext import feature_attack, mae
-from masquerade.pretext.base import Parts, PretextConfig
+from masquerade.pretext.base import PretextConfig
 from masquerade.pretext.feature_attack import apart, attack, bounds, still, tokens
 from masquerade.pretext.game import weighed
-from masquerade.pretext.mim import MaskedModel, MimConfig, Reconstruct, refuse_maskers
+from masquerade.pretext.mim import MaskedModel, MimConfig, Reconstruct
 
 Passes = Literal["reused", "fused", "lean"]
 
@@ -78,7 +79,7 @@ class Aemim(Reconstruct):
     def forward(
         self, batch: Views, players: tuple[str, ...], seed: Seed, progress: Progress, carry: Carry
     ) -> Terms:
-        images = batch.views[0]
+        images = precise(batch.views[0])  # the loop rounds what it hands on to its own precision
         clean = Masked(images, self.model.hide(len(images), seed.fold("mask")).to(images.device))
         twins = clean.first(max(1, round(len(images) * self.config.twins)))
         if self.config.passes == "lean":
@@ -260,7 +261,5 @@ class Config(PretextConfig):
                 "cannot share; use reused"
             )
 
-    def build(self, parts: Parts) -> Aemim:
-        refuse_maskers(self.kind, parts)
-        torch.manual_seed(parts.seed.fold("heads").integer())
-        return Aemim(self, self.base.model(parts.backbone), parts.classes)
+    def build(self, backbone: Backbone, classes: int) -> Aemim:
+        return Aemim(self, self.base.model(backbone), classes)

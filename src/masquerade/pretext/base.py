@@ -1,7 +1,7 @@
 """Pretexts: what an encoder is asked to do with images that have no labels."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -9,38 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masquerade.core.config import Plug
-from masquerade.core.seed import Seed
 from masquerade.core.types import precise
 from masquerade.engine import gather
 from masquerade.engine.task import Task
-from masquerade.maskers.base import Masker, MaskerConfig
+from masquerade.maskers.base import Masker
 from masquerade.networks.backbone import Backbone
-from masquerade.objectives.base import ObjectiveConfig
-from masquerade.pretext.game import Game, Step
-
-
-class Parts(NamedTuple):
-    """What a pretext is built from; each takes what it needs.
-
-    Attributes:
-        backbone: The encoder, as it is before the first step.
-        objective: How views are compared.
-        maskers: What hides parts of a view.
-        step: How encoder and masker alternate.
-        combine: Whether a loss is the mean or the sum over masked copies.
-        game: When the masker plays.
-        classes: Of an online linear probe; 0 = none.
-        seed: Of fresh weights.
-    """
-
-    backbone: Backbone
-    objective: ObjectiveConfig
-    maskers: tuple[MaskerConfig, ...]
-    step: Step
-    combine: Literal["mean", "sum"]
-    game: Game
-    classes: int
-    seed: Seed
 
 
 class Pretext(Task):
@@ -62,23 +35,26 @@ class Pretext(Task):
 
 
 class PretextConfig(Plug):
-    """Base of the settings of pretexts.
-
-    Attributes:
-        views: How many random views of an image a step needs.
-    """
+    """Base of the settings of pretexts that match no views."""
 
     family: ClassVar[str] = "masquerade.pretext"
     noun: ClassVar[str] = "pretext"
-    views: ClassVar[int] = 1
 
     def check(self, devices: int) -> None:
         """Raises ValueError if it cannot be trained by so many processes."""
         return
 
     @abstractmethod
-    def build(self, parts: Parts) -> Pretext:
-        """The task, as it is before the first step."""
+    def build(self, backbone: Backbone, classes: int) -> Pretext:
+        """The task, as it is before the first step.
+
+        Args:
+            backbone: The encoder; its weights are fresh unless it has an `origin`.
+            classes: Of an online linear probe; 0 = none.
+
+        Raises:
+            ValueError: The backbone is not one for this pretext.
+        """
 
 
 def probed(

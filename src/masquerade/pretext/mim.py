@@ -19,7 +19,7 @@ from masquerade.networks import adapters
 from masquerade.networks.adapters import Lane
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.vit import trunk
-from masquerade.pretext.base import Parts, Pretext, PretextConfig, probed
+from masquerade.pretext.base import Pretext, PretextConfig, probed
 
 
 class MaskedModel(nn.Module, ABC):
@@ -151,7 +151,7 @@ class Reconstruct(Pretext):
     def forward(
         self, batch: Views, players: tuple[str, ...], seed: Seed, progress: Progress, carry: Carry
     ) -> Terms:
-        images = batch.views[0]
+        images = precise(batch.views[0])
         rows = len(images)
         hidden = self.model.hide(rows, seed.fold("mask")).to(images.device)
         latent = self.model.encode(images, hidden, rows)
@@ -182,16 +182,8 @@ class MimConfig(PretextConfig):
                 patches do not fit.
         """
 
-    def build(self, parts: Parts) -> Reconstruct:
-        refuse_maskers(self.kind, parts)
-        torch.manual_seed(parts.seed.fold("heads").integer())
-        return Reconstruct(self.model(parts.backbone), parts.classes)
-
-
-def refuse_maskers(kind: str, parts: Parts) -> None:
-    """Raises ValueError where maskers are set that would do nothing."""
-    if parts.maskers:
-        raise ValueError(f"pretext={kind} hides patches itself; leave maskers=[]")
+    def build(self, backbone: Backbone, classes: int) -> Reconstruct:
+        return Reconstruct(self.model(backbone), classes)
 
 
 def masks(noise: Float[Tensor, "B N"], count: int, repeat: int) -> Float[Tensor, "B L"]:

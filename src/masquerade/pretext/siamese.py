@@ -19,12 +19,13 @@ from torch.nn import functional as F
 from masquerade.core.seed import Seed
 from masquerade.core.types import Views, precise
 from masquerade.engine import gather
-from masquerade.engine.task import Carry, Group, Progress, Task, Terms
+from masquerade.engine.task import Carry, Group, Progress, Terms
 from masquerade.maskers.base import Masker
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import statistics
 from masquerade.objectives.base import Branch, Objective, Pair
 from masquerade.pretext import diagnosis
+from masquerade.pretext.base import Pretext
 from masquerade.pretext.branches import (
     Branches,
     for_copy,
@@ -65,7 +66,7 @@ class Numbered(NamedTuple):
     copy: int | None
 
 
-class Siamese(Task):
+class Siamese(Pretext):
     """Two views, some of them masked, and an objective that compares them.
 
     Args:
