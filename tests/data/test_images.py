@@ -1,5 +1,6 @@
 """ImageSet and Loader: what is read is what is there, by step, by rank, by subset."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,21 @@ def test_what_goes_wrong_while_reading_ahead_is_raised_where_it_is_asked_for() -
 
     with Loader(Broken("x", PIXELS), 4, Seed(0), "cpu") as loader, pytest.raises(OSError):
         loader.batch_at(0)
+
+
+def test_a_mapped_set_goes_to_another_process_as_the_place_of_its_file(tmp_path):
+    made = np.memmap(tmp_path / "pixels.bin", "uint8", "w+", shape=(500, 8, 8, 3))
+    made[:] = np.arange(500)[:, None, None, None] % 251
+    labels = {"label": np.arange(500) % 3}
+    whole = ImageSet("mapped", made, targets=labels, classes=("a", "b", "c"))
+    part = whole.subset(range(3, 500, 50))
+    for images in (whole, part):
+        packed = pickle.dumps(images)
+        assert len(packed) < 25_000 < made.nbytes
+        again = pickle.loads(packed)
+        assert (again.pixels == images.pixels).all()
+        assert again.classes == images.classes and again.name == images.name
+    in_memory = ImageSet("memory", np.array(made[:2]))
+    assert (pickle.loads(pickle.dumps(in_memory)).pixels == made[:2]).all()
+    view = ImageSet("view", made[4:6])
+    assert (pickle.loads(pickle.dumps(view)).pixels == made[4:6]).all()

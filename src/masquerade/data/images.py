@@ -4,6 +4,7 @@ The only data set type above the sources. A set is never changed: `subset` gives
 shares the pixels.
 """
 
+import mmap
 import os
 from collections.abc import Sequence, Sized
 from hashlib import blake2b
@@ -202,6 +203,20 @@ class ImageSet:
         std = np.sqrt(np.maximum(squares / count - mean**2, 0)).clip(1 / 255)
         self._statistics = tuple(mean.tolist()), tuple(std.tolist())
         return self._statistics
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: mapped pixels go as the place of their file."""
+        kept, pixels = dict(vars(self)), self._pixels
+        if isinstance(pixels, np.memmap) and isinstance(pixels.base, mmap.mmap):
+            about = {"dtype": pixels.dtype, "shape": pixels.shape, "offset": pixels.offset}
+            kept["_pixels"] = {"filename": pixels.filename, **about}
+        return kept
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        pixels = kept["_pixels"]
+        if isinstance(pixels, dict):
+            pixels = np.memmap(pixels.pop("filename"), mode="r", **pixels)
+        vars(self).update({**kept, "_pixels": pixels})
 
     def _but(self, **changes: Any) -> "ImageSet":
         kept = {

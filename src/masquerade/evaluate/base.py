@@ -94,6 +94,17 @@ class Head(ABC):
         """The encoder whose features it takes: the one it was fitted on, unless it has its own."""
         return given
 
+    def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
+        """What attacks follow: the scores before the softmax, with a gradient to the features.
+
+        Raises:
+            ValueError: It has none.
+        """
+        raise ValueError(
+            f"{self.config.kind} has no scores with gradients that an attack could follow; use "
+            "head=linear or head=finetune"
+        )
+
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """What it has learned, by name."""

@@ -90,45 +90,83 @@ class Classifier(Protocol):
         """Fit on `train`, measure on each of `tests`. Images without a label are left out."""
         examples = self._examples(encoder, train)
         fitted = self.fit(examples, seed.fold(self.config.kind))
-        metrics: dict[str, float] = {}
-        arrays = dict(fitted.arrays)
-        notes = [*fitted.notes]
-        for name, images in tests.items():
-            labels = aligned(images, examples.classes)
-            rows = labels >= 0
-            if not rows.any():
-                notes.append(f"{name} ({images.name}) has no labels, so nothing was measured on it")
-                continue
-            features = encoder.features(images, self.config.crop, self.config.layer)
-            for prefix, head in {"": fitted.head, **fitted.extras}.items():
-                told = head.predict(features)
-                numbers, tables = classified(told.score[rows], labels[rows])
-                before = f"{prefix}_" if prefix else ""
-                metrics |= {f"{name}/{before}{key}": value for key, value in numbers.items()}
-                if not prefix:
-                    arrays |= {f"{key}/{name}": table for key, table in tables.items()}
-                    arrays[f"predicted/{name}"] = told.label.numpy()
-            if not rows.all():
-                notes.append(f"{int((~rows).sum())} images of {name} have no label: left out")
-        return Result(metrics, arrays, fitted.head, tuple(notes))
+        found = measured(encoder, {"": fitted.head, **fitted.extras}, tests, self.config)
+        arrays = {**fitted.arrays, **found.arrays}
+        return Result(found.metrics, arrays, fitted.head, (*fitted.notes, *found.notes))
 
     def _examples(self, encoder: Frozen, train: ImageSet) -> Examples:
-        labels = train.labels
-        if labels is None:
-            raise Unlabelled(
-                f"{self.config.kind} needs labels, and {train.name} has none. "
-                "The protocol embedding works without: a map of the images and nearest neighbours"
-            )
-        rows = torch.nonzero(labels >= 0)[:, 0].numpy()
-        if len(torch.unique(labels[rows])) < 2:
-            raise Unlabelled(
-                f"{self.config.kind} tells classes apart, and all labelled images of {train.name} "
-                "are of one class"
-            )
-        classes = train.classes or tuple(str(i) for i in range(int(labels.max()) + 1))
+        known = labelled(train, self.config.kind)
         groups = train.targets.get("group")
         features = encoder.features(train, self.config.crop, self.config.layer)
-        return Examples(features, labels, classes, groups).picked(rows).to(encoder.device)
+        examples = Examples(features, known.labels, known.classes, groups)
+        return examples.picked(known.rows).to(encoder.device)
+
+
+class Known(NamedTuple):
+    """What is known of a set that a classifier is fitted on.
+
+    Attributes:
+        labels: 0 to C - 1, -1 = none.
+        rows: The images that have one.
+        classes: The C names.
+    """
+
+    labels: Int[Tensor, " N"]
+    rows: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+def labelled(train: ImageSet, protocol: str) -> Known:
+    """The labels of training images; raises `Unlabelled` where a protocol cannot do with them."""
+    labels = train.labels
+    if labels is None:
+        raise Unlabelled(
+            f"{protocol} needs labels, and {train.name} has none. "
+            "The protocol embedding works without: a map of the images and nearest neighbours"
+        )
+    rows = torch.nonzero(labels >= 0)[:, 0].numpy()
+    if len(torch.unique(labels[rows])) < 2:
+        raise Unlabelled(
+            f"{protocol} tells classes apart, and all labelled images of {train.name} "
+            "are of one class"
+        )
+    classes = train.classes or tuple(str(i) for i in range(int(labels.max()) + 1))
+    return Known(labels, rows, classes)
+
+
+def measured(
+    encoder: Frozen, heads: dict[str, Head], tests: dict[str, ImageSet], config: ProtocolConfig
+) -> Result:
+    """Metrics and arrays of fitted heads on each test set; images without a label do not count.
+
+    Args:
+        encoder: Whose features the heads take.
+        heads: By what stands before the names of their metrics; the one without a name is the
+            headline, and has arrays.
+        tests: By name.
+        config: Which features.
+    """
+    metrics: dict[str, float] = {}
+    arrays: dict[str, NDArray[Any]] = {}
+    notes: list[str] = []
+    for name, images in tests.items():
+        labels = aligned(images, next(iter(heads.values())).classes)
+        rows = labels >= 0
+        if not rows.any():
+            notes.append(f"{name} ({images.name}) has no labels, so nothing was measured on it")
+            continue
+        features = encoder.features(images, config.crop, config.layer)
+        for prefix, head in heads.items():
+            told = head.predict(features)
+            numbers, tables = classified(told.score[rows], labels[rows])
+            before = f"{prefix}_" if prefix else ""
+            metrics |= {f"{name}/{before}{key}": value for key, value in numbers.items()}
+            if not prefix:
+                arrays |= {f"{key}/{name}": table for key, table in tables.items()}
+                arrays[f"predicted/{name}"] = told.label.numpy()
+        if not rows.all():
+            notes.append(f"{int((~rows).sum())} images of {name} have no label: left out")
+    return Result(metrics, arrays, None, tuple(notes))
 
 
 def aligned(images: ImageSet, classes: tuple[str, ...]) -> Int[Tensor, " N"]:

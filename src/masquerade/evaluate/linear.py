@@ -148,14 +148,18 @@ class Probe(Head):
     def tensors(self) -> dict[str, Tensor]:
         return self.solution._asdict()
 
+    def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
+        weight, bias = (t.to(features) for t in self.solution)
+        return features @ weight.T + bias
+
     def predict(self, features: Float[Tensor, "N D"]) -> Prediction:
-        weight, bias = self.solution
+        weight, _ = self.solution
         if features.shape[1] != weight.shape[1]:
             raise ValueError(
                 f"the probe was fitted on features of length {weight.shape[1]}, "
                 f"got {features.shape[1]}: another encoder or layer than it was made with"
             )
-        score = (features @ weight.cpu().T + bias.cpu()).softmax(dim=1)
+        score = self.logits(features.cpu()).softmax(dim=1)
         return Prediction(score.argmax(dim=1), score)
 
 
