@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
@@ -15,8 +15,9 @@ from masquerade.export import weights
 from masquerade.networks import encoder_file
 from masquerade.networks.backbone import Backbone, Config
 
+NARROW = {"layers": [1, 1, 1, 1], "channels": [4, 8, 8, 12]}
 MODELS: list[tuple[str, int, int, dict[str, Any]]] = [
-    ("resnet18", 32, 3, {"layers": [1, 1, 1, 1], "channels": [4, 8, 8, 12]}),
+    ("resnet18", 32, 3, NARROW),
     ("resnet18", 96, 1, {"layers": [1, 1, 1, 1]}),
     ("resnet10t", 32, 3, {}),
     ("test_resnet", 65, 4, {}),
@@ -34,12 +35,13 @@ def images(channels: int, size: int) -> Tensor:
     return torch.randn(3, channels, size, size, generator=Seed(1).generator())
 
 
-def run(folder: Path, name: str, size: int, channels: int, options: dict[str, Any]) -> Backbone:
+def run(
+    folder: Path, name: str, size: int, channels: int, options: dict[str, Any], stem: str = "auto"
+) -> Backbone:
     """A run folder with an encoder whose running statistics have moved."""
     torch.manual_seed(0)
-    net = Config(name=name, options=options).build(
-        size, channels, (0.4,) * channels, (0.3,) * channels
-    )
+    config = Config.parse({"name": name, "options": options, "stem": stem})
+    net = config.build(size, channels, (0.4,) * channels, (0.3,) * channels)
     net(images(channels, size))
     (folder / "digests.txt").write_text("aa\nbb\ncc\n")
     about = {"title": "Sequential on toybox", "digests": "digests.txt", "labels_used": False}
@@ -57,15 +59,29 @@ def test_the_lines_of_the_readme_load_equal_features_in_plain_timm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     net = run(tmp_path, name, size, channels, options)
-    out = weights.export(RunDir(tmp_path), tmp_path / "out")
-    readme = (out / "README.md").read_text()
-    code = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0]
+    monkeypatch.chdir(weights.export(RunDir(tmp_path), tmp_path / "out"))
+    x = images(channels, size)
+    torch.testing.assert_close(loaded_by_its_readme()(x), net(x))
+
+
+@pytest.mark.parametrize("stem", ["pooled", "adios"])
+def test_the_lines_of_the_readme_make_the_stem_that_was_asked_for(
+    stem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = run(tmp_path, "resnet18", 64, 3, NARROW, stem)
+    monkeypatch.chdir(weights.export(RunDir(tmp_path), tmp_path / "out"))
+    torch.testing.assert_close(loaded_by_its_readme()(images(3, 64)), net(images(3, 64)))
+
+
+def loaded_by_its_readme() -> nn.Module:
+    """What the model card's code makes, run in the folder it lies in."""
+    code = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)[0]
     assert "masquerade" not in code
-    monkeypatch.chdir(out)
     names: dict[str, Any] = {}
     exec(code, names)
-    x = images(channels, size)
-    torch.testing.assert_close(names["model"](x), net(x))
+    model = names["model"]
+    assert isinstance(model, nn.Module)
+    return model
 
 
 @pytest.mark.parametrize(("name", "size", "channels", "options"), PLAIN)

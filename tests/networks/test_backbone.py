@@ -68,6 +68,14 @@ def test_the_stem_of_adios_adds_a_ring_of_one_pixel() -> None:
     assert [m.shape[-1] for m in built(stem="adios").maps(images())] == [34, 34, 17, 9, 5]
 
 
+def test_a_pooled_stem_halves_the_resolution_before_the_first_stage() -> None:
+    for name in ("resnet18", "resnet10t", "torchvision:resnet18"):
+        net = built(64, name=name, options=TINY if name == "resnet18" else {}, stem="pooled")
+        assert [m.shape[-1] for m in net.maps(images(size=64))] == [64, 32, 16, 8, 4]
+    said = "resnet18, pooled stem (3x3, max-pool) as asked"
+    assert said in Config(name="resnet18", stem="pooled").said(64)
+
+
 def test_only_the_stem_differs_from_plain_timm() -> None:
     options = {"layers": (1, 1, 1, 1), "channels": (4, 8, 8, 12)}
     plain = timm.create_model("resnet18", num_classes=0, **options)
@@ -144,6 +152,7 @@ def test_it_trains_in_bfloat16_and_channels_last(name: str) -> None:
         ({"name": "torchvision:vgg11", "stem": "small", "options": {}}, "no small stem"),
         ({"name": "convnext_atto_ols", "stem": "small", "options": {}}, "no small stem"),
         ({"name": "convnext_atto", "stem": "adios", "options": {}}, "no adios stem"),
+        ({"name": "convnext_atto", "stem": "pooled", "options": {}}, "no pooled stem"),
         ({"name": "vit_tiny_patch16_224", "options": {}, "size": 31}, "cannot be cut into patches"),
         ({"name": "vit_tiny_patch16_224", "options": {}, "size": 100}, "size of 96 or 112 px"),
     ],

@@ -66,9 +66,8 @@ def test_a_run_has_the_numbers_of_section_6(name: str) -> None:
     assert jitter == (0.8, 0.4, 0.4, 0.4, 0.1)
     assert (views.flip, views.solarise, views.interpolation) == (0.5, 0, resampled)
     assert not config.backbone.options["zero_init_last"]
-    small_images = size < 224
-    stem = ("resnet18", "small") if small_images else ("resnet50", "imagenet")
-    assert (config.backbone.name, config.backbone.stem) == stem
+    stems = {32: ("resnet18", "small"), 64: ("resnet18", "pooled"), 224: ("resnet50", "imagenet")}
+    assert (config.backbone.name, config.backbone.stem) == stems[size]
     assert (config.combine, config.bn_stats) == ("mean", "reference")
 
 

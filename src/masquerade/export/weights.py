@@ -80,7 +80,7 @@ def recipe(encoder: Backbone) -> Recipe:
         changes = (f"model.{architectures.first_conv(name)}.stride = (1, 1)",)
     if kind == "resnet":
         first = encoder.body.get_submodule("conv1")
-        changes = ("model.maxpool = torch.nn.Identity()",)
+        changes = () if encoder.stem == "pooled" else ("model.maxpool = torch.nn.Identity()",)
         if isinstance(first, nn.Conv2d):
             shape = f"{first.in_channels}, {first.out_channels}, 3, 1, {first.padding[0]}"
             changes = (f"model.conv1 = torch.nn.Conv2d({shape}, bias=False)", *changes)

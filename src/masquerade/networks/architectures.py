@@ -1,9 +1,9 @@
 """timm and torchvision models by name, without their classifier, and the stems they can have.
 
 What a small stem is depends on the family: ResNets get a 3 x 3 first convolution with stride 1
-and lose their max-pool; the first convolution of EfficientNets, MobileNets and RegNets keeps its
-weights and takes stride 1; vision transformers and ConvNeXts get smaller patches. The last are
-constructor options, so these models stay those of plain timm.
+and lose their max-pool, which a pooled stem keeps; the first convolution of EfficientNets,
+MobileNets and RegNets keeps its weights and takes stride 1; vision transformers and ConvNeXts get
+smaller patches. The last are constructor options, so these models stay those of plain timm.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from masquerade.networks.weights import published
 
-Stem = Literal["small", "imagenet", "adios"]
+Stem = Literal["small", "pooled", "imagenet", "adios"]
 
 TORCHVISION = "torchvision:"
 
@@ -92,7 +92,8 @@ def described(name: str, stem: Stem, size: int, options: dict[str, Any]) -> str:
     kind = refuse(name, stem)
     if kind == "resnet":
         padding = ", padding 2" if stem == "adios" else ""
-        return f"{stem} stem (3x3{padding}, no max-pool)"
+        pool = "max-pool" if stem == "pooled" else "no max-pool"
+        return f"{stem} stem (3x3{padding}, {pool})"
     if kind == "strided":
         return "small stem (first convolution with stride 1)"
     patch = fitted(name, stem, size, options)["patch_size"]
@@ -102,7 +103,7 @@ def described(name: str, stem: Stem, size: int, options: dict[str, Any]) -> str:
 def refuse(name: str, stem: Stem) -> Kind:
     """The kind of a small stem; raises `ValueError` where the model cannot have it."""
     kind = stem_of(name)
-    if kind is None or (stem == "adios" and kind != "resnet"):
+    if kind is None or (stem != "small" and kind != "resnet"):
         can = "ResNets"
         if stem == "small":
             can += " and timm's EfficientNets, MobileNets, RegNets, ConvNeXts and ViTs"
@@ -164,6 +165,8 @@ def create(
         raise ValueError(f"{name} cannot be built with {shown or 'no options'}: {error}") from error
     if kind == "resnet":
         shrink(body, channels, padding=2 if stem == "adios" else 1)
+        if stem != "pooled":
+            body.set_submodule("maxpool", nn.Identity())
     if kind == "strided":
         body.get_submodule(first_conv(name)).stride = (1, 1)  # type: ignore[assignment]  # modules are typed as tensors too
     whole_patches(name, body, size)
@@ -228,7 +231,7 @@ def widened(conv: nn.Conv2d, channels: int, keep: bool) -> nn.Conv2d:
 
 
 def shrink(body: nn.Module, channels: int, padding: int) -> None:
-    """Give a ResNet the small stem: a first convolution of stride 1 and no max-pool."""
+    """Give a ResNet a first convolution of 3 x 3 and stride 1."""
     first = body.get_submodule("conv1")
     if isinstance(first, nn.Conv2d):
         conv = nn.Conv2d(channels, first.out_channels, 3, 1, padding, bias=False)
@@ -236,7 +239,6 @@ def shrink(body: nn.Module, channels: int, padding: int) -> None:
         body.set_submodule("conv1", conv)
     else:  # the deep stem is three 3 x 3 convolutions already
         body.get_submodule("conv1.0").stride = (1, 1)  # type: ignore[assignment]  # likewise
-    body.set_submodule("maxpool", nn.Identity())
 
 
 def maps(body: nn.Module, images: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:

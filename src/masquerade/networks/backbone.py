@@ -26,7 +26,7 @@ class Backbone(nn.Module):
         config: The settings it was built from; with `size` and `channels` they build it again.
         size: Side of the images it was built for, in pixels.
         channels: Channels of these images.
-        stem: The stem it has: `small`, `imagenet` or `adios`.
+        stem: The stem it has: `small`, `pooled`, `imagenet` or `adios`.
         dim: Length of its features.
         mean: Per-channel mean of the images in [0, 1], subtracted by `from_pixels`.
         std: Per-channel standard deviation of the images in [0, 1].
@@ -114,15 +114,16 @@ class Config(Settings):
         name: A timm name (`resnet18`, `vit_tiny_patch16_224`, `convnext_atto`), or a torchvision
             name after `torchvision:`.
         stem: `small` keeps the resolution of small images, `imagenet` is the model's own, `auto`
-            takes `small` for images of at most 64 pixels where the model can have one. `adios` is
-            the small stem with a padding of 2, as in ADIOS's code.
+            takes `small` for images of at most 64 pixels where the model can have one. For ResNets
+            only: `pooled` is the small stem with the max-pool kept, as W-MSE's code has it at 64
+            pixels, and `adios` the small stem with a padding of 2, as in ADIOS's code.
         weights: What to start from: none, `public` (the weights timm or torchvision publish under
             this name), a `.safetensors`, `.pth` or `.pt` file, or the folder of a run.
         options: Passed to the model's constructor, such as `{"layers": [1, 1, 1, 1]}`.
     """
 
     name: str = Field("resnet18", min_length=1)
-    stem: Literal["auto", "small", "imagenet", "adios"] = "auto"
+    stem: Literal["auto", "small", "pooled", "imagenet", "adios"] = "auto"
     weights: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -140,7 +141,7 @@ class Config(Settings):
             raise ValueError(f"{', '.join(taken)} cannot be set in options; masquerade sets it")
         return options
 
-    def resolved(self, size: int) -> Literal["small", "imagenet", "adios"]:
+    def resolved(self, size: int) -> Literal["small", "pooled", "imagenet", "adios"]:
         """The stem that images of `size` pixels get; `auto` is decided here."""
         if self.stem != "auto":
             return self.stem

@@ -8,9 +8,8 @@ https://github.com/PatrickHua/SimSiam. papers/mixmask.md, section 6.
 Note:
     The paper's table of settings has a weight decay of 5e-4 for SimCLR and BYOL and embeddings of
     length 128 for SimSiam; the code has 1e-6 and 2048, and so have these runs. W-MSE's code
-    jitters colours before it crops; here a view is cropped first. Its small stem keeps the
-    max-pool at 64 pixels; here the small stem has none. MoCo on ImageNet splits batch norm in as
-    many groups as the code has GPUs, 8, on one device.
+    jitters colours before it crops; here a view is cropped first. MoCo on ImageNet splits batch
+    norm in as many groups as the code has GPUs, 8, on one device.
 """
 
 from typing import Literal
@@ -61,6 +60,7 @@ RESNET = backbone.Config(name="resnet18", stem="small", options={"zero_init_last
 VIEWS = Policy(  # SimSiam's; the others differ in one thing or two
     crop_scale=(0.2, 1.0), brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, blur=0.0
 )
+POOLED = RESNET.replace(stem="pooled")  # at 64 pixels
 PROBE = sgd.Config(lr=0.1)
 
 
@@ -115,13 +115,10 @@ def maskers(images: Images, method: Method) -> tuple[MaskerConfig, ...]:
 
 def unmix_moco(images: Images) -> Pretrain:
     """MoCo as in Un-Mix's code; nobody says what it is on Tiny-ImageNet."""
-    plain = objectives.moco("paper")
-    theirs = Schedule(warmup=0, start=0.0, count_from=1)
-    players = plain.optimizers.replace(encoder=plain.optimizers.encoder.replace(schedule=theirs))
-    plain = plain.replace(optimizers=players, backbone=RESNET)
+    plain = objectives.moco("paper").replace(backbone=RESNET)
     if images == "cifar100":
         return plain
-    return plain.replace(data=SOURCES[images], size=64, normalise="published")
+    return plain.replace(data=SOURCES[images], size=64, normalise="published", backbone=POOLED)
 
 
 def wmse_simclr(images: Images) -> Pretrain:
@@ -159,7 +156,7 @@ def wmse(images: Images, objective: ObjectiveConfig) -> Pretrain:
         data=SOURCES[images],
         size=64 if tiny else 32,
         normalise="published" if tiny else WMSE,
-        backbone=RESNET,
+        backbone=POOLED if tiny else RESNET,
         objective=objective,
         augment=VIEWS.replace(grey=0.1, interpolation="bicubic"),
         optimizers=Optimizers(encoder=encoder, probe=PROBE),

@@ -55,7 +55,10 @@ def moco(scale: Scale = "small") -> Pretrain:
         augment=Policy(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, blur=0.0),
         optimizers=Optimizers(
             encoder=sgd.Config(
-                lr=0.06, decay=5e-4, decay_all=True, schedule=Schedule(warmup=0, start=0.0)
+                lr=0.06,
+                decay=5e-4,
+                decay_all=True,
+                schedule=Schedule(warmup=0, start=0.0, count_from=1),
             ),
             probe=sgd.Config(lr=0.1),
         ),
