@@ -14,7 +14,7 @@ ORACLES = Path(__file__).parents[1] / "oracles" / "tickets"
 
 
 class Stored:
-    """One file: `tree("mean")` are the leaves stored as `mean:PATH`, `flat` the same as a vector."""
+    """One file: `tree("mean")` are the leaves stored as `mean:PATH`, `flat` joins them."""
 
     def __init__(self, name: str) -> None:
         with np.load(ORACLES / f"public_{name}.npz") as file:

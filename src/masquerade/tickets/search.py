@@ -5,6 +5,7 @@ moments and what the problem learned. Each round is written whole, so a search t
 on and ends in the same bits.
 """
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -20,12 +21,10 @@ from masquerade.tickets.scores import SCORES, Named
 from masquerade.tickets.shelf import Shelf
 
 
-class Pruning(Settings):
-    """How a ticket is searched for.
+class Choice(Settings):
+    """What stays after a round, and what the next one begins with.
 
     Attributes:
-        rounds: Trainings in all; the first is dense.
-        keep: Share of the surviving prunable weights that a round leaves, above 0 and below 1.
         score: What decides which weights stay.
         start: What a round begins with where the mask lets it: the first weights (`rewind`), new
             ones (`redraw`), or the first ones shuffled inside each leaf (`permute`).
@@ -36,8 +35,6 @@ class Pruning(Settings):
         fixed_seed: Whether every round draws the same noise and the same batches.
     """
 
-    rounds: int = Field(20, ge=1)
-    keep: float = Field(0.8, gt=0, lt=1)
     score: Named = "snr"
     start: Literal["rewind", "redraw", "permute"] = "rewind"
     snapshot: Literal["final", "best"] = "final"
@@ -45,6 +42,18 @@ class Pruning(Settings):
     rule: masks.Rule = "topk"
     protected: tuple[str, ...] = ()
     fixed_seed: bool = False
+
+
+class Pruning(Choice):
+    """How a ticket is searched for.
+
+    Attributes:
+        rounds: Trainings in all; the first is dense.
+        keep: Share of the surviving prunable weights that a round leaves, above 0 and below 1.
+    """
+
+    rounds: int = Field(20, ge=1)
+    keep: float = Field(0.8, gt=0, lt=1)
 
     def remaining(self, number: int) -> float:
         """The share of the prunable weights that round `number` trains, counted from 1."""
@@ -96,8 +105,8 @@ def find(
     seed: Seed,
     shelf: Shelf,
     score: Score | None = None,
-) -> list[Round]:
-    """Search for tickets at all levels; rounds on the shelf are not trained again.
+) -> Iterator[Round]:
+    """Search for tickets at all levels, one after the other; rounds on the shelf are only read.
 
     Args:
         problem: What the network is for.
@@ -111,7 +120,6 @@ def find(
     layout = problem.layout.protecting(pruning.protected)
     first = problem.start(seed.fold("start"))
     ticket = Ticket(first, torch.ones(layout.size, dtype=torch.bool, device=first.device))
-    rounds: list[Round] = []
     for number in range(1, pruning.rounds + 1):
         here = seed.fold("round", 0 if pruning.fixed_seed else number)
         trained = shelf.trained(number)
@@ -121,7 +129,7 @@ def find(
             )
             shelf.keep(number, ticket.start, ticket.kept, trained)
         share = float(ticket.kept[layout.prunable().to(ticket.kept.device)].double().mean())
-        rounds.append(Round(number, share, ticket, trained))
+        yield Round(number, share, ticket, trained)
         if number < pruning.rounds:
             snapshot = trained.final if pruning.snapshot == "final" else trained.best
             drawn = seed.fold("prune", number)
@@ -130,7 +138,6 @@ def find(
             gone = 1 - pruning.remaining(number + 1)
             kept = masks.kept(scores, layout, gone, pruning.scope, pruning.rule)
             ticket = Ticket(begun(first, kept, pruning, problem, seed, number + 1), kept)
-    return rounds
 
 
 def begun(

@@ -59,6 +59,6 @@ class OpenEs(Strategy):
         lower = (sigma * config.sigma_decay).clamp_min(min(config.sigma_least, config.sigma))
         return {"mean": mean * (1 - config.mean_decay), "sigma": lower, **memory}
 
-    def spread(self, state: State) -> None:
+    def spread(self, state: State) -> Float[Tensor, " P"] | None:
         """None: one deviation for all says nothing of a single weight."""
-        return
+        return None
