@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from masquerade.certify.base import RuleConfig
+from masquerade.certify.learners.base import LearnerConfig
 from masquerade.core import plugins
 from masquerade.core.config import Plug
 from masquerade.data.sources.base import SourceConfig
@@ -18,6 +20,8 @@ FAMILIES: list[type[Plug]] = [
     ObjectiveConfig,
     OptimizerConfig,
     ProtocolConfig,
+    RuleConfig,
+    LearnerConfig,
 ]
 every_plugin = pytest.mark.parametrize(
     ("base", "name"),
