@@ -58,7 +58,7 @@ def test_the_specified_step_is_reproduced(kind, steps, dtype, monkeypatch):
         monkeypatch.setattr(it, "_noise", lambda twins, seed: drawn)  # noqa: B023
         found = it._attack(*step_inputs(it, stored))
         torch.testing.assert_close(
-            it._pixels(found.shown.images), stored[f"adv_{kind}_{steps}"], **NEAR
+            it.model.to_pixels(found.shown.images), stored[f"adv_{kind}_{steps}"], **NEAR
         )
         terms = it(Views((stored["x"],), None), ("encoder",), Seed(0), NOW, Carry())
         decoder = "dual" if dual else "shared"
@@ -147,7 +147,7 @@ def test_hidden_pixels_stay_and_visible_ones_stay_within_the_budget(base, by):
     it = task(base, attack=STRONG.replace(by=by).tree())
     twins, target, seed = inputs(it, base)
     found = it._attack(twins, target, seed)
-    before, after = it._pixels(twins.images), it._pixels(found.shown.images)
+    before, after = it.model.to_pixels(twins.images), it.model.to_pixels(found.shown.images)
     hidden = it.model.pixels(twins.hidden).bool().expand_as(before)
     assert torch.equal(after[hidden], before[hidden])
     gaps = (after - before)[~hidden].abs()
@@ -155,7 +155,7 @@ def test_hidden_pixels_stay_and_visible_ones_stay_within_the_budget(base, by):
     assert (gaps > 7.9 / 255).double().mean() > 0.3
     assert after.min() >= 0 and after.max() <= 1
     pixels = before.requires_grad_()
-    latent = it._encode(Masked(it._standardised(pixels), twins.hidden), 0)
+    latent = it._encode(Masked(it.model.standardised(pixels), twins.hidden), 0)
     (slope,) = torch.autograd.grad(feature_attack.apart(latent, target, "kl"), pixels)
     assert (slope[hidden] == 0).all() and (slope[~hidden] != 0).any()
 
@@ -171,11 +171,11 @@ def test_an_attack_leaves_no_gradient_in_the_network(base):
 def test_without_noise_and_with_equal_adapters_there_is_nothing_to_climb():
     it = task(equal=True)
     twins, target, _ = inputs(it)
-    pixels = it._pixels(twins.images)
+    pixels = it.model.to_pixels(twins.images)
     slopes = {}
     for start in (0.0, 2 / 255):
         moved = (pixels + start * it._noise(twins, Seed(0))).requires_grad_()
-        latent = it._encode(Masked(it._standardised(moved), twins.hidden), 0)
+        latent = it._encode(Masked(it.model.standardised(moved), twins.hidden), 0)
         (slope,) = torch.autograd.grad(feature_attack.apart(latent, target, "kl"), moved)
         slopes[start] = float(slope.abs().max())
     assert slopes[0.0] < 1e-6 * slopes[2 / 255]
@@ -298,10 +298,15 @@ def test_images_that_come_in_low_precision_are_attacked_in_float32():
     views = Views((images(dtype=torch.bfloat16),), None)
     seen = []
     plain = it._described
-    it._described = lambda *a: seen.append(a[1:3]) or plain(*a)
+
+    def watched(*given):
+        seen.append(given[1:3])
+        return plain(*given)
+
+    it._described = watched
     with torch.autocast("cpu", torch.bfloat16):
         logs = it(views, ("encoder",), Seed(0), NOW, Carry()).logs
-    before, after = (it._pixels(m.images) for m in (seen[0][0], seen[0][1].shown))
+    before, after = (it.model.to_pixels(m.images) for m in (seen[0][0], seen[0][1].shown))
     assert after.dtype == torch.float32
     assert (after - before).abs().max() <= 8 / 255 + 1e-6
     assert logs["twin/at_bound"] > 0.3

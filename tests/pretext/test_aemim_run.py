@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -20,6 +21,7 @@ from masquerade.maskers import erase
 from masquerade.networks import backbone
 from masquerade.pretext import aemim, mae, simmim
 from masquerade.recipes.base import recipe
+from masquerade.report import page
 
 MAE = mae.Config(decoder=mae.Decoder(width=16, depth=1, heads=2))
 PRETEXTS = {
@@ -123,3 +125,27 @@ def test_what_a_pretext_does_not_read_is_refused_or_said(tmp_path):
     with pytest.raises(ValueError, match="resnet18 is a ResNet"):
         pretrain.run(PLAIN.replace(pretext=MAE), tmp_path / "no", quiet=True)
     assert not (tmp_path / "no" / "config.json").exists()
+
+
+def test_pictures_of_predictions_are_kept_and_shown(tmp_path):
+    pretrain.run(settings("aemim", epochs=1), tmp_path, quiet=True)
+    kept = sorted((tmp_path / "reconstructions").iterdir())
+    with np.load(kept[-1]) as stored:
+        made = {name: stored[name].astype(int) for name in stored.files}
+    assert {a.shape for a in made.values()} == {(12, 32, 32, 3)}
+    hidden = (made["seen"] != made["image"]).any(3)
+    assert 0.5 < hidden.mean() <= 0.75  # a hidden pixel may have the mean colour
+    assert (made["reconstruction"] == made["image"])[~hidden].mean() > 0.9
+    assert (made["reconstruction"] != made["image"])[hidden].mean() > 0.5
+    assert abs(made["twin"] - made["image"]).max() <= 3
+    assert (abs(made["perturbation"] - 127.5) < 1)[hidden].all()
+    assert (abs(made["perturbation"] - 127.5) > 100)[~hidden].mean() > 0.3
+    (tmp_path / "reconstructions" / "step_0000001.npz").write_bytes(b"broken")
+    text = page.write(RunDir(tmp_path)).read_text()
+    assert "What it predicts of what it does not see" in text
+    assert "predicted of attacked" in text
+    assert "aemim: hidden patches are predicted of each image and of its attacked twin" in text
+    assert "reconstructions/step_0000001.npz cannot be read" in text
+    pretrain.run(PLAIN.replace(epochs=1), tmp_path / "simclr", quiet=True)
+    assert not (tmp_path / "simclr" / "reconstructions").exists()
+    assert "What it predicts" not in page.write(RunDir(tmp_path / "simclr")).read_text()

@@ -1,5 +1,7 @@
 """What is looked at while an encoder trains: health in words, and pictures of the masks."""
 
+from typing import Any
+
 import numpy as np
 
 from masquerade.core.errors import Collapsed
@@ -8,10 +10,11 @@ from masquerade.core.seed import Seed
 from masquerade.data.images import ImageSet
 from masquerade.engine import gather
 from masquerade.engine.collapse import health, verdict
+from masquerade.engine.extract import evaluating
 from masquerade.engine.meter import METRICS, Meter
 from masquerade.engine.task import Carry, Progress
 from masquerade.jobs.settings import Pretrain
-from masquerade.jobs.snapshot import sitters, snapshot
+from masquerade.jobs.snapshot import coloured, sitters, snapshot
 from masquerade.jobs.verdicts import verdicts
 from masquerade.pretext.base import Pretext
 
@@ -35,8 +38,11 @@ class Watch:
     def __call__(self, now: Progress, carry: Carry, meter: Meter) -> dict[str, float | str]:
         every = max(self.config.log_every, now.steps // 50)
         last = now.step + 1 == now.steps
-        if self.task.masker_list() and now.step in moments(now):
-            self.keep_pictures(now.step + 1, meter.lead)
+        if now.step in moments(now):
+            if self.task.masker_list():
+                self.keep_pictures(now.step + 1, meter.lead)
+            if meter.lead:
+                self.keep_reconstructions(now.step + 1)
         if (now.step + 1) % every and not last:
             return {}
         key, query = (gather.gathered(z) for z in carry.values["embeddings"])
@@ -70,6 +76,20 @@ class Watch:
         if lead:
             name = f"masks/step_{step:07d}.npz"
             self.run.write(name, lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]  # arrays by name
+
+    def keep_reconstructions(self, step: int) -> None:
+        """Write what the pretext itself makes of a few images, if it makes pictures."""
+        like = next(self.task.parameters())
+        with evaluating(self.task):
+            made = self.task.pictures(
+                self._sitters.images.to(like), Seed(self.config.seed).fold("pictures")
+            )
+        arrays: dict[str, Any] = {name: coloured(pixels.cpu()) for name, pixels in made.items()}
+        if arrays:
+            self.run.write(
+                f"reconstructions/step_{step:07d}.npz",
+                lambda out: np.savez_compressed(out, **arrays),
+            )
 
 
 def moments(now: Progress) -> set[int]:

@@ -145,6 +145,20 @@ class Aemim(Reconstruct):
 
         return Terms(parts(first), logs)
 
+    @torch.no_grad()
+    def pictures(self, images: Float[Tensor, "B C H W"], seed: Seed) -> dict[str, Tensor]:
+        found = super().pictures(images, seed)
+        model, n = self.model, len(images)
+        twins = Masked(images, model.hide(n, seed.fold("mask")).to(images.device))
+        attacked = self._attack(twins, self._encode(twins, n), seed).shown
+        gaps = model.to_pixels(attacked.images) - model.to_pixels(images)
+        predicted = model.decode(self._encode(attacked, 0), attacked.hidden, 0)
+        return found | {
+            "twin": model.to_pixels(attacked.images),
+            "perturbation": 0.5 + gaps / (2 * self.config.attack.epsilon),
+            "twin_reconstruction": model.pasted(predicted, *attacked),
+        }
+
     def _encode(self, shown: Masked, clean: int) -> Float[Tensor, "B T E"]:
         return self.model.encode(shown.images, shown.hidden, clean)
 
@@ -155,19 +169,19 @@ class Aemim(Reconstruct):
     def _attack(self, twins: Masked, target: Tensor, seed: Seed) -> Found:
         """The twins after the attack; hidden patches as they were."""
         config = self.config.attack
-        pixels = self._pixels(twins.images)
+        pixels = self.model.to_pixels(twins.images)
         if config.by == "noise":
             moved = self._noisy(twins, pixels, seed)
-            return Found(Masked(self._standardised(moved), twins.hidden), None)
+            return Found(Masked(self.model.standardised(moved), twins.hidden), None)
         domain = len(pixels) if config.through == "clean" else 0
 
         def encode(images: Tensor) -> Tensor:
-            return self._encode(Masked(self._standardised(images), twins.hidden), domain)
+            return self._encode(Masked(self.model.standardised(images), twins.hidden), domain)
 
         start = self._noise(twins, seed.fold("attack")) * config.epsilon
         with still(self.model):
             result = attack(config, encode, pixels, target, start)
-        shown = Masked(self._standardised(result.images), twins.hidden)
+        shown = Masked(self.model.standardised(result.images), twins.hidden)
         return Found(shown, result.distances[0])
 
     def _names(self) -> list[str]:
@@ -182,7 +196,9 @@ class Aemim(Reconstruct):
         """Numbers of the twins: how far their tokens lie, and how many pixels use the budget up."""
         config = self.config.attack
         visible = 1 - self.model.pixels(twins.hidden)
-        moved = (self._pixels(found.shown.images) - self._pixels(twins.images)).abs()
+        moved = (
+            self.model.to_pixels(found.shown.images) - self.model.to_pixels(twins.images)
+        ).abs()
         spent = (moved > 0.999 * config.epsilon) * visible
         logs = {
             "twin/loss": loss.detach(),
@@ -197,7 +213,9 @@ class Aemim(Reconstruct):
     @torch.no_grad()
     def _beside(self, twins: Masked, target: Tensor, seed: Seed) -> Float[Tensor, ""]:
         """The distance that random signs reach, which an attack has to beat."""
-        moved = self._standardised(self._noisy(twins, self._pixels(twins.images), seed))
+        moved = self.model.standardised(
+            self._noisy(twins, self.model.to_pixels(twins.images), seed)
+        )
         latent = self._encode(Masked(moved, twins.hidden), 0)
         return apart(latent, target, self.config.attack.distance) / tokens(target)
 
@@ -216,15 +234,6 @@ class Aemim(Reconstruct):
         if self.config.attack.start == "everywhere":
             return noise
         return noise * (1 - self.model.pixels(twins.hidden)).to(noise)
-
-    def _pixels(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Standardised images in [0, 1]; rounding does not lead out of it."""
-        encoder = self.model.backbone
-        return (images * encoder.std.to(images) + encoder.mean.to(images)).clamp(0, 1)
-
-    def _standardised(self, pixels: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        encoder = self.model.backbone
-        return (pixels - encoder.mean.to(pixels)) / encoder.std.to(pixels)
 
 
 class Config(PretextConfig):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masquerade.core.config import Plug
+from masquerade.core.seed import Seed
 from masquerade.core.types import precise
 from masquerade.engine import gather
 from masquerade.engine.task import Task
@@ -28,6 +29,10 @@ class Pretext(Task):
     @abstractmethod
     def encoder(self) -> Backbone:
         """What a run exports."""
+
+    def pictures(self, images: Float[Tensor, "B C H W"], seed: Seed) -> dict[str, Tensor]:
+        """What it makes of standardised images, by name, in [0, 1]; none where maskers show it."""
+        return {}
 
     def masker_list(self) -> list[Masker]:
         """What hides parts of a view, in order."""

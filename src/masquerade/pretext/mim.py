@@ -103,6 +103,26 @@ class MaskedModel(nn.Module, ABC):
         square = rearrange(hidden, "b (h w) -> b 1 h w", h=grid)
         return square.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
 
+    def to_pixels(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Standardised images in [0, 1]; rounding does not lead out of it."""
+        encoder = self.backbone
+        return (images * encoder.std.to(images) + encoder.mean.to(images)).clamp(0, 1)
+
+    def standardised(self, pixels: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Images in [0, 1], standardised."""
+        return (pixels - self.backbone.mean.to(pixels)) / self.backbone.std.to(pixels)
+
+    def pasted(
+        self,
+        predicted: Float[Tensor, "B *S"],
+        images: Float[Tensor, "B C H W"],
+        hidden: Float[Tensor, "B L"],
+    ) -> Float[Tensor, "B C H W"]:
+        """What is predicted of hidden patches, beside the visible ones as they are, in [0, 1]."""
+        where = self.pixels(hidden)
+        painted = self.painted(predicted, images)
+        return self.to_pixels(images * (1 - where) + painted * where)
+
     def pooled(self, latent: Float[Tensor, "B T E"]) -> Float[Tensor, "B E"]:
         """The class token, or the mean of all tokens where there is none."""
         return latent[:, 0] if self.trunk.prefix else latent.mean(1)
@@ -158,6 +178,18 @@ class Reconstruct(Pretext):
         loss = self.model.loss(self.model.decode(latent, hidden, rows), images, hidden)
         probe, logs = self.told(latent, batch, carry)
         return Terms(loss + probe, {"encoder/loss": loss.detach(), **logs})
+
+    @torch.no_grad()
+    def pictures(self, images: Float[Tensor, "B C H W"], seed: Seed) -> dict[str, Tensor]:
+        model, n = self.model, len(images)
+        hidden = model.hide(n, seed.fold("mask")).to(images.device)
+        predicted = model.decode(model.encode(images, hidden, n), hidden, n)
+        where = model.pixels(hidden)
+        return {
+            "image": model.to_pixels(images),
+            "seen": model.to_pixels(images * (1 - where)),
+            "reconstruction": model.pasted(predicted, images, hidden),
+        }
 
     def told(
         self, latent: Float[Tensor, "B T E"], batch: Views, carry: Carry

@@ -33,10 +33,14 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
     found = [
         chart(
             "Encoder loss",
-            "How badly the encoder matches two views of an image among all others."
+            (
+                "How far the predicted patches are from those that were hidden."
+                if main.config.get("pretext")
+                else "How badly the encoder matches two views of an image among all others."
+            )
             + (" Runs that hide more have a harder task: compare their results." if others else ""),
             beside(runs, "encoder/loss"),
-            unit="nats",
+            unit="" if main.config.get("pretext") else "nats",
         ),
         chart(
             "Right answers while training",

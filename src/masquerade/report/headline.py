@@ -124,6 +124,11 @@ def data(story: Story, brief: bool = False) -> str:
 
 def method(story: Story) -> str:
     """How the encoder was trained, in words."""
+    pretext = story.config.get("pretext")
+    if pretext:
+        base = pretext.get("base") if isinstance(pretext, dict) else None
+        twins = f" of each image and of its attacked twin, on {called(base)}" if base else ""
+        return f"{called(pretext)}: hidden patches are predicted{twins}"
     objective = called(story.config.get("objective"))
     maskers = story.config.get("maskers") or []
     if not maskers:

@@ -12,7 +12,7 @@ from typing import Any
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.jobs import painting
-from masquerade.report import comparison, curves, embedding, hiding, tables
+from masquerade.report import comparison, curves, embedding, hiding, reconstructions, tables
 from masquerade.report.groups import grouped, with_baselines
 from masquerade.report.headline import against, data, headline, outline
 from masquerade.report.read import Story, story
@@ -76,6 +76,8 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
     groups = grouped([main, *rivals])
     own, rest = groups[0], groups[1:]
     laid = main.embedding
+    troubles = [t for group in groups for s in group for t in blamed(s, main)]
+    predicted = reconstructions.moments(main.run, troubles)
     drawn = curves.charts(main, [*own[1:], *(s for group in rest for s in group)])
     return {
         "name": main.name,
@@ -94,6 +96,7 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "health": [v for v in (embeddings(main), *masks(main)) if v],
         "outline": hiding.judged(main) or outline(main.mask_scores),
         **hiding.shown(main),
+        "reconstructions": predicted,
         "colours": painting.COLOURS,
         "map": embedding.laid_out(laid) if laid else None,
         "classes": laid.classes if laid else (),
@@ -104,7 +107,7 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "environment": json.dumps(main.environment, indent=2, ensure_ascii=False),
         "notes": [str(n) for n in main.summary.get("notes", [])],
         "measurement": [str(n) for r in main.results.values() for n in r.get("notes", [])],
-        "troubles": [t for group in groups for s in group for t in blamed(s, main)],
+        "troubles": troubles,
     }
 
 
