@@ -10,19 +10,16 @@ not run again, so the script may be cut and repeated; hours on two cores.
 """
 
 import argparse
-import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs by its path
 
 from benchmarks.machine import ROOT, Goal, machine, table, write
+from benchmarks.trials import Rows, Study, counts_of, gains, said
 
-from masquerade.core.rundir import RunDir
 from masquerade.engine.runtime import Runtime
 
 METHODS: dict[str, list[str]] = {
@@ -32,10 +29,6 @@ METHODS: dict[str, list[str]] = {
     "ADIOS-s": ["adios_s"],
     "Sequential, budget as printed": ["sequential", "maskers.0.budget_weight=1"],
     "Sequential, budget held": ["held"],
-}
-IMAGES: dict[str, list[str]] = {
-    "toybox": ["data=toybox"],
-    "fashion_mnist": ["data=fashion_mnist", "limit=10000"],
 }
 EPOCHS = {"toybox": 8, "fashion_mnist": 3}  # about 500 steps of 64 images each
 COLUMNS = {
@@ -49,59 +42,6 @@ COLUMNS = {
 }
 
 
-class Case(NamedTuple):
-    """One run: which images, which method, which seed, for how long."""
-
-    data: str
-    method: str
-    seed: int
-    epochs: int
-
-    def place(self, out: Path) -> Path:
-        """Its folder."""
-        words = "".join(c if c.isalnum() else "-" for c in self.method.lower())
-        return out / self.data / f"{words}-{self.epochs}-epochs-seed-{self.seed}"
-
-    def run(self, out: Path, extra: Sequence[str]) -> None:
-        """Train and measure what is not done."""
-        place = self.place(out)
-        recipe, *changes = METHODS[self.method]
-        told = [f"seed={self.seed}", f"epochs={self.epochs}", "runtime.threads=1", *extra]
-        if not (place / "summary.json").exists():
-            verb = ["pretrain", recipe, f"out={place}", *IMAGES[self.data], *changes, *told]
-            masquerade(verb, place)
-        if not (place / "eval" / "linear.json").exists():
-            masquerade(["evaluate", str(place), "baselines=false", "runtime.threads=1"], place)
-
-    def found(self, out: Path) -> dict[str, float]:
-        """What it ended with."""
-        run = RunDir(self.place(out))
-        summary = run.read_json("summary.json")
-        rows = {n: run.read_json(f"eval/{n}.json")["rows"]["trained"] for n in ("knn", "linear")}
-        found = {n: row["test/top1"] for n, row in rows.items()}
-        found |= {"steps": summary["steps"], "cpu": summary["cpu_seconds"]}
-        if run.has("eval/masks.json"):
-            masks = run.read_json("eval/masks.json")
-            found |= {"iou": masks["test/iou"], "square": masks["test/square"]}
-            found |= {"ari": masks["test/ari"], "square_ari": masks["test/square_ari"]}
-        return found
-
-
-def masquerade(words: list[str], place: Path) -> None:
-    """Run a verb in a process of its own; its words go to a file beside the run."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_suffix(".log").open("a", encoding="utf-8") as log:
-        verb = [sys.executable, "-m", "masquerade", *words]
-        subprocess.run(verb, check=True, stdout=log, stderr=log)
-
-
-def longer(data: str, seed: int, epochs: int, method: str, out: Path) -> Case:
-    """SimCLR for as many CPU-seconds as a method took."""
-    base = Case(data, "SimCLR", seed, epochs).found(out)["cpu"]
-    took = Case(data, method, seed, epochs).found(out)["cpu"]
-    return Case(data, "SimCLR", seed, max(epochs, round(epochs * took / base)))
-
-
 def main() -> int:
     """Run what is missing, then write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
@@ -113,22 +53,16 @@ def main() -> int:
     parser.add_argument("--set", nargs="*", default=[], help="key=value for every run")
     told = parser.parse_args()
     where = machine(Runtime(threads=1).resolved())
-    seeds = {name: int(count or 1) for name, _, count in (d.partition(":") for d in told.data)}
-    epochs = EPOCHS | {n: int(e) for n, _, e in (d.partition(":") for d in told.epochs)}
-
-    def do(cases: list[Case]) -> None:
-        with ThreadPoolExecutor(told.at_once) as pool:
-            list(pool.map(lambda case: case.run(told.out, told.set), dict.fromkeys(cases)))
-
-    for seed in range(max(seeds.values())):  # a whole table of one seed first
-        wanted = [d for d in seeds if seed < seeds[d]]
-        do([Case(d, m, seed, epochs[d]) for d in wanted for m in told.methods])
-        do([longer(d, seed, epochs[d], m, told.out) for d in wanted for m in told.methods])
+    seeds, epochs = counts_of(told.data), EPOCHS | counts_of(told.epochs)
+    study = Study(
+        METHODS, lambda method: "SimCLR", told.out, told.set, lambda case: ["baselines=false"]
+    )
+    study.run_tables(told.methods, seeds, epochs, told.at_once)
     body: list[str] = []
     figures: dict[str, Any] = {}
     goals: list[Goal] = []
     for data, count in seeds.items():
-        rows = {m: measured(data, m, count, epochs[data], told.out) for m in told.methods}
+        rows = {m: study.measured(data, m, count, epochs[data]) for m in told.methods}
         figures[data] = rows
         body += [f"## {data}", summed(rows), *words(rows, count)]
         for method in told.methods[1:]:
@@ -138,37 +72,20 @@ def main() -> int:
     return 0
 
 
-Rows = list[dict[str, float]]
-
-
-def measured(data: str, method: str, count: int, epochs: int, out: Path) -> Rows:
-    """One row per seed, with what SimCLR reaches in the same CPU-seconds."""
-    rows = []
-    for seed in range(count):
-        row = Case(data, method, seed, epochs).found(out)
-        same = longer(data, seed, epochs, method, out).found(out)
-        rows.append(row | {"same_time": same["linear"], "same_time_knn": same["knn"]})
-    return rows
-
-
 def summed(rows: dict[str, Rows]) -> str:
     """Mean (lowest to highest seed) of every column."""
     have = [c for c in COLUMNS if any(c in row for found in rows.values() for row in found)]
     lines = [
-        [method, *(said(c, [r[c] for r in found if c in r]) for c in have)]
+        [method, *(shown(c, [r[c] for r in found if c in r]) for c in have)]
         for method, found in rows.items()
     ]
     return table(("", *(COLUMNS[c] for c in have)), lines)
 
 
-def said(column: str, values: list[float]) -> str:
+def shown(column: str, values: list[float]) -> str:
     """`29.7 (29.1 to 30.2)`; top-1 in percent, a dash for none."""
-    if not values:
-        return "-"
     scale = 100 if column in ("knn", "linear", "same_time") else 1
-    digits = {"steps": 0, "cpu": 0, "iou": 2, "ari": 2}.get(column, 1)
-    low, middle, high = (f"{scale * f(values):.{digits}f}" for f in (min, mean, max))
-    return middle if low == high else f"{middle} ({low} to {high})"
+    return said(values, scale, {"steps": 0, "cpu": 0, "iou": 2, "ari": 2}.get(column, 1))
 
 
 def judged(data: str, method: str, rows: dict[str, Rows]) -> list[Goal]:
@@ -176,13 +93,13 @@ def judged(data: str, method: str, rows: dict[str, Rows]) -> list[Goal]:
     goals = []
     base = [row["linear"] for row in rows["SimCLR"]]
     for how, rival in (("steps", base), ("CPU-seconds", [r["same_time"] for r in rows[method]])):
-        gains = [100 * (r["linear"] - b) for r, b in zip(rows[method], rival, strict=True)]
-        shown = ", ".join(f"{g:+.1f}" for g in gains)
+        points = gains([r["linear"] for r in rows[method]], rival)
+        each = ", ".join(f"{g:+.1f}" for g in points)
         goals.append(
             Goal(
                 f"{data}: {method} above SimCLR at equal {how}, linear on test, each seed",
-                f"{mean(gains):+.1f} points on average ({shown})",
-                min(gains) > 0,
+                f"{mean(points):+.1f} points on average ({each})",
+                min(points) > 0,
             )
         )
     return goals

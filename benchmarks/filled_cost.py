@@ -149,18 +149,18 @@ def goals(priced: list[Priced], every: list[Figure], faster: Mapping[str, Spread
         Goal(
             "filled masks: FLOPs beside the framework without them within 3 % of the paper file's "
             "shared column, heads counted",
-            f"{len(shared)} figures, at most {worst.off():.1%} off ({worst.row})",
+            f"{len(shared)} figures, at most {worst.off():.2%} off ({worst.row})",
             worst.off() <= TOLERANCE,
         ),
         Goal(
             "filled masks as a black box: the same for the column of that name",
-            f"{len(other)} figures, at most {max(f.off() for f in other):.1%} off",
+            f"{len(other)} figures, at most {max(f.off() for f in other):.2%} off",
             max(f.off() for f in other) <= TOLERANCE,
         ),
         Goal(
             "filled masks: encoder passes as the table counts them, FLOPs as first principles say",
             (f"other passes: {', '.join(astray)}" if astray else "every row")
-            + f"; FLOPs at most {missed:.1%} off",
+            + f"; FLOPs at most {missed:.2%} off",
             not astray and missed <= TOLERANCE,
         ),
         Goal(

@@ -39,7 +39,15 @@ def page(
         TEXT,
         BOX_TEXT,
         table(
-            ("one step", "shared", "passes", "FLOPs, x base", "black box", "passes", "FLOPs"),
+            (
+                "one step",
+                "shared",
+                "passes",
+                "FLOPs, x base",
+                "black box",
+                "passes",
+                "FLOPs, x base",
+            ),
             flop_rows(priced, every),
         ),
         "## Time of a step",
@@ -48,7 +56,14 @@ def page(
         "*of the black box* with the black box, within each turn. In brackets: what the paper "
         "file's own implementation measured.",
         table(
-            ("one step", "wall s", "wall, x base", "CPU, x base", "black box, wall, x base"),
+            (
+                "one step",
+                "wall s",
+                "wall, x base",
+                "CPU, x base",
+                "black box, wall, x base",
+                "CPU, x base",
+            ),
             time_rows(priced, times),
         ),
         table(
@@ -82,18 +97,17 @@ def time_rows(priced: list[Priced], times: Mapping[str, Timed]) -> list[list[obj
     """Seconds and multiples of each row."""
     rows: list[list[object]] = []
     for variant, *_ in priced:
-        own, box = times[variant.name], times.get(variant.name + BLACK_BOX)
-        rows.append(
-            [
-                variant.name,
-                own.wall.said(),
-                with_printed(own.wall_ratio, variant.shared.measured),
-                own.cpu_ratio.said(),
-                with_printed(box.wall_ratio, variant.black_box.measured)
-                if box and variant.black_box
-                else "-",
-            ]
-        )
+        cells: list[object] = [variant.name, times[variant.name].wall.said()]
+        for form, name in (
+            (variant.shared, variant.name),
+            (variant.black_box, variant.name + BLACK_BOX),
+        ):
+            if form is None:
+                cells += ["-", "-"]
+                continue
+            time = times[name]
+            cells += [with_printed(time.wall_ratio, form.measured), time.cpu_ratio.said()]
+        rows.append(cells)
     return rows
 
 

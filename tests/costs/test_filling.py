@@ -1,0 +1,94 @@
+"""benchmarks/filling.py: its tables, and the whole of it at a tiny size."""
+
+import json
+
+import pytest
+from benchmarks import filling, machine, trials
+from benchmarks.filling import COLUMNS, FRAMEWORKS, METHODS, differences, judged, scores, unbeaten
+from benchmarks.trials import Case, Study, counts_of, gained, said
+
+CHANCE = 0.1
+
+
+def rows_of(changes):
+    """Two seeds of every method, all equal but for what is changed."""
+    plain = {"knn": 0.5, "linear": 0.6, "same_time_knn": 0.5, "same_time": 0.6}
+    plain |= {"steps": 100, "cpu": 10.0}
+    return {m: [plain | change for change in changes.get(m, [{}, {}])] for m in METHODS}
+
+
+def test_every_framework_meets_every_kind_of_mixture_and_none():
+    assert len(METHODS) == 4 * len(FRAMEWORKS)
+    assert {filling.framework(m) for m in METHODS} == set(FRAMEWORKS)
+
+
+def test_a_method_beats_none_where_each_seed_does():
+    rows = rows_of(
+        {
+            "MoCo + Un-Mix": [{"knn": 0.52}, {"knn": 0.51}],
+            "MoCo + MixMask": [{"knn": 0.60}, {"knn": 0.50}],
+            "MoCo + MixMask*": [{"knn": 0.52, "same_time_knn": 0.53}, {"knn": 0.52}],
+        }
+    )
+    assert unbeaten(rows, "MoCo", "knn", "knn") == ["MoCo + MixMask"]
+    assert unbeaten(rows, "MoCo", "knn", "same_time_knn") == ["MoCo + MixMask", "MoCo + MixMask*"]
+    goals = {g.text: g for g in judged("toybox", rows)}
+    first = next(g for t, g in goals.items() if "MoCo" in t and "equal epochs" in t)
+    assert first.figure.startswith("not MixMask by kNN, +5.0 (+10.0, +0.0); not Un-Mix by linear")
+    assert not first.met
+
+
+def test_tables_have_every_method_and_both_baselines():
+    rows = rows_of({"SimCLR + MixMask": [{"linear": 0.625}, {"linear": 0.595}]})
+    others = {who: {"knn": 0.1, "linear": 0.2} for who in ("untrained", "pixels")}
+    lines = scores(rows, others).splitlines()
+    assert len(lines) == 2 + len(METHODS) + 2
+    assert all(line.count("|") == len(COLUMNS) + 2 for line in lines)
+    assert "| +1.0 (+2.5, -0.5) |" in differences(rows)
+    assert "61.0 (59.5 to 62.5)" in scores(rows, others)
+
+
+def test_numbers_are_said_with_their_spread():
+    assert said([0.25, 0.5], 100) == "37.5 (25.0 to 50.0)"
+    assert said([3, 3], digits=0) == "3"
+    assert said([]) == "-"
+    assert gained([1.0, -0.5]) == "+0.2 (+1.0, -0.5)"
+    assert counts_of(["toybox:3", "digits"]) == {"toybox": 3, "digits": 1}
+
+
+def test_the_baseline_trains_for_as_many_cpu_seconds(tmp_path):
+    study = Study(METHODS, filling.framework, tmp_path, (), lambda case: [])
+    for method, seconds in (("MoCo", 10.0), ("MoCo + MixMask", 14.4)):
+        place = study.place(Case("digits", method, 0, 8))
+        (place / "eval").mkdir(parents=True)
+        (place / "summary.json").write_text(json.dumps({"steps": 1, "cpu_seconds": seconds}))
+        for name in ("knn", "linear"):
+            measured = {"rows": {"trained": {"test/top1": 0.5}}}
+            (place / "eval" / f"{name}.json").write_text(json.dumps(measured))
+    assert study.longer(Case("digits", "MoCo + MixMask", 0, 8)) == Case("digits", "MoCo", 0, 12)
+    assert study.longer(Case("digits", "MoCo", 0, 8)) == Case("digits", "MoCo", 0, 8)
+
+
+@pytest.mark.slow  # some 3 minutes: every method and baseline in a process of its own
+def test_the_whole_of_it_runs_at_a_tiny_size_and_goes_on_where_it_was(tmp_path, monkeypatch):
+    results = tmp_path / "results"
+    monkeypatch.setattr(machine, "RESULTS", results)
+    words = ["--data", "digits:1", "--epochs", "digits:2", "--out", str(tmp_path / "runs")]
+    assert filling.main(words) == 0
+    found = json.loads((results / "filling.json").read_text())["digits"]
+    assert set(found["methods"]) == set(METHODS)
+    for rows in found["methods"].values():
+        (row,) = rows
+        assert set(row) == set(COLUMNS)
+        tops = [row[c] for c in ("knn", "linear", "same_time", "same_time_knn")]
+        assert all(CHANCE < top <= 1 for top in tops)
+    assert set(found["baselines"]) == {"untrained", "pixels"}
+    page = (results / "filling.md").read_text()
+    assert all(f"| {m} |" in page for m in METHODS)
+    assert "nan" not in page
+
+    def refused(words, place):
+        raise AssertionError(f"{words} is done already")
+
+    monkeypatch.setattr(trials, "masquerade", refused)
+    assert filling.main(words) == 0
