@@ -16,7 +16,7 @@ from masquerade.networks import backbone
 from masquerade.networks.adapters import Adapters, adversarial
 from masquerade.pretext import aemim, feature_attack, mae, simmim
 from masquerade.pretext.aemim import Aemim, Masked
-from masquerade.pretext.feature_attack import Config as Attack
+from masquerade.pretext.feature_attack import FeatureAttack as Attack
 
 SPEC = aemim.Config(base=TINY)
 STRIDES = {1: 1.0, 2: 1.0, 3: 2.25}  # of the arrays: 2, 1 and 1.5 of 255

@@ -124,12 +124,17 @@ def test_decay_and_rates_of_pretraining_are_the_official_ones():
     config = json.loads(str(stored["sched_cfg"]))
     rates = adamw.Config(
         lr=config["lr"],
-        schedule={"warmup": config["warmup"], "start": 0, "end": config["min_lr"], "per": "step"},
+        schedule={
+            "warmup": config["warmup"],
+            "start": 0,
+            "end": config["min_lr"],
+            "per": "step",
+        },
     ).schedule
     for epoch, expected in zip(stored["sched_epoch"], stored["sched_lr"], strict=True):
         steps = 1000  # theirs is a step behind in the warm-up, where it wastes the first on 0
         now = Progress(round(float(epoch) * steps), config["epochs"] * steps, steps)
-        assert rates.rate(config["lr"], now) == pytest.approx(float(expected), abs=1e-7)
+        assert rates.rate(config["lr"], now) == pytest.approx(float(expected), rel=1e-9, abs=1e-7)
 
 
 @given(st.integers(1, 12), st.integers(1, 3), st.data())
@@ -193,6 +198,26 @@ def test_patches_of_small_images_are_small(size, side):
     )
     model = TINY.model(vit.build(size, 3, MEAN, STD))
     assert (model.trunk.patch, model.trunk.grid) == (side, size // side)
+
+
+def test_fresh_weights_are_those_of_mae():
+    torch.manual_seed(0)
+    wide = VIT.replace(options={**VIT.options, "embed_dim": 256, "depth": 1})
+    model = mae.Config(decoder=Decoder(width=128, depth=1, heads=2)).model(
+        wide.build(16, 3, MEAN, STD)
+    )
+    for name, p in model.state_dict().items():
+        if name.endswith("proj.weight") and p.ndim == 4:
+            p = p.flatten(1)
+        if name.endswith("token"):
+            assert float(p.std()) == pytest.approx(0.02, rel=0.3)
+        elif name.endswith("weight") and p.ndim == 2:
+            bound = (6 / (p.shape[0] + p.shape[1])) ** 0.5
+            assert float(p.abs().max()) == pytest.approx(bound, rel=0.01) and p.abs().max() <= bound
+        elif "norm" in name:
+            assert (p == (1 if name.endswith("weight") else 0)).all()
+        elif name.endswith("bias") and "patch_embed" not in name:
+            assert (p == 0).all()
 
 
 def test_wrong_use_is_told():

@@ -40,7 +40,14 @@ SWIN = backbone.Config(
 )
 VIT = backbone.Config(
     name="vit_tiny_patch16_224",
-    options={"embed_dim": 32, "depth": 2, "num_heads": 4, "patch_size": 8},
+    options={
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 4,
+        "patch_size": 8,
+        "global_pool": "avg",
+        "fc_norm": False,
+    },
 )
 CASES = {"simmim_vit": (BEIT, 16), "simmim_swin": (SWIN, 8)}
 
@@ -171,8 +178,8 @@ def test_the_exported_encoder_is_a_model_of_timm(encoder):
     exported = Reconstruct(model, 0).encoder().eval()
     assert torch.equal(exported(images), model.backbone(images))
     tokens = model.encode(images, torch.zeros(2, model.trunk.grid**2), 2)
-    features = tokens[:, 0] if encoder is VIT else tokens[:, model.trunk.prefix :].mean(1)
-    torch.testing.assert_close(exported(images), features)
+    torch.testing.assert_close(exported(images), tokens[:, model.trunk.prefix :].mean(1))
+    torch.testing.assert_close(exported(images), model.trunk.pooled(tokens))
 
 
 def test_fresh_weights_are_smaller_in_deeper_blocks():
@@ -198,6 +205,9 @@ def test_wrong_use_is_told():
         simmim.Config(unit=12).model(vit)
     with pytest.raises(ValueError, match=r"ratio=0.9 hides 4 of the 4 units"):
         simmim.Config(unit=16, ratio=0.9).model(vit)
+    with pytest.raises(ValueError, match=r"class token as features.*global_pool=avg"):
+        token = VIT.replace(options={**VIT.options, "global_pool": "token"})
+        simmim.Config(unit=8).model(token.build(32, 3, MEAN, STD))
     with pytest.raises(ValueError, match="use_fc_norm=false"):
         plain = {k: v for k, v in BEIT.options.items() if k != "use_fc_norm"}
         simmim.Config(unit=8).model(BEIT.replace(options=plain).build(32, 3, MEAN, STD))

@@ -38,6 +38,7 @@ class Trunk(ABC):
         patch: Side of a patch, in pixels.
         width: Of a patch's token where masks act.
         dim: Of a token at the end.
+        pools_class_token: Whether an image's features are those of the class token alone.
         prefix: Tokens at the end that are no patches: 1 = a class token, 0 = none.
         stride: Side of the part of an image that a token at the end stands for, in pixels.
     """
@@ -54,6 +55,7 @@ class Trunk(ABC):
         self.width: int = body.patch_embed.proj.out_channels
         self.dim: int = body.num_features
         self.stride = self.patch
+        self.pools_class_token = body.global_pool == "token"
 
     @abstractmethod
     def embedded(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B L D"]:
@@ -71,6 +73,11 @@ class Trunk(ABC):
         """The tokens after the final norm, maps row by row."""
         out: Tensor = self.body.norm(x)
         return out.flatten(1, -2)
+
+    def pooled(self, tokens: Float[Tensor, "B T E"]) -> Float[Tensor, "B E"]:
+        """One vector for each image, as the network's own head pools the tokens."""
+        out: Tensor = self.body.forward_head(tokens, pre_logits=True)
+        return out
 
     def run(
         self,
@@ -139,7 +146,7 @@ class ViT(Trunk):
         ):
             raise ValueError(
                 f"{backbone.config.name} is not a plain ViT (one class token that has a position, "
-                "no register tokens, a norm at the end only, global_pool=token): hiding patches is "
+                "no register tokens, one norm, after the last block): hiding patches is "
                 "defined for these. Choose one such as vit_small_patch16_224"
             )
 
@@ -217,6 +224,9 @@ class Swin(Trunk):
         for stage in self.body.layers:
             found += [stage.downsample, *stage.blocks]
         return found
+
+    def pooled(self, tokens: Float[Tensor, "B T E"]) -> Float[Tensor, "B E"]:
+        return tokens.mean(1)
 
 
 TRUNKS: dict[type[nn.Module], type[Trunk]] = {TimmViT: ViT, TimmBeit: Beit, TimmSwin: Swin}

@@ -20,9 +20,16 @@ from masquerade.engine.task import Carry, Progress, Terms
 from masquerade.networks.adapters import Adapters, distance
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.vit import random_layers
-from masquerade.pretext import feature_attack, mae
+from masquerade.pretext import mae
 from masquerade.pretext.base import PretextConfig
-from masquerade.pretext.feature_attack import apart, attack, bounds, still, tokens
+from masquerade.pretext.feature_attack import (
+    FeatureAttack,
+    apart,
+    attack,
+    bounds,
+    still,
+    tokens,
+)
 from masquerade.pretext.game import weighed
 from masquerade.pretext.mim import MaskedModel, MimConfig, Reconstruct
 
@@ -95,7 +102,8 @@ class Aemim(Reconstruct):
             target = latent[: len(twins.images)].detach()
             found = self._attack(twins, target, seed)
             both = torch.cat([latent, self._encode(found.shown, 0)])
-        predicted = self.model.decode(both, clean.joined(found.shown).hidden, n)
+        hidden = torch.cat([clean.hidden, twins.hidden])
+        predicted = self.model.decode(both, hidden, n)
         ours = self.model.loss(predicted[:n], *clean)
         theirs = self._twin_loss(predicted[n:], twins, found.shown)
         loss = (1 - self.config.weight) * ours + self.config.weight * theirs
@@ -255,7 +263,7 @@ class Config(PretextConfig):
     """
 
     base: MimConfig = mae.Config()
-    attack: feature_attack.Config = feature_attack.Config()
+    attack: FeatureAttack = FeatureAttack()
     adapters: Adapters = Adapters()
     adapt_decoder: bool = False
     weight: float = Field(0.5, ge=0, le=1)

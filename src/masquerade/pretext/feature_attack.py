@@ -21,7 +21,7 @@ Distance = Literal["kl", "l2", "mse"]
 Encode = Callable[[Tensor], Tensor]
 
 
-class Config(Settings):
+class FeatureAttack(Settings):
     """Settings of the attack.
 
     Attributes:
@@ -57,7 +57,7 @@ class Attacked(NamedTuple):
 
 
 def attack(
-    config: Config,
+    config: FeatureAttack,
     encode: Encode,
     images: Float[Tensor, "B C H W"],
     target: Float[Tensor, "B T E"],

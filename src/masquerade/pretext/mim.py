@@ -123,10 +123,6 @@ class MaskedModel(nn.Module, ABC):
         painted = self.painted(predicted, images)
         return self.to_pixels(images * (1 - where) + painted * where)
 
-    def pooled(self, latent: Float[Tensor, "B T E"]) -> Float[Tensor, "B E"]:
-        """The class token, or the mean of all tokens where there is none."""
-        return latent[:, 0] if self.trunk.prefix else latent.mean(1)
-
     def adapt(self, config: adapters.Adapters, decoder: bool) -> None:
         """Give the encoder, and if asked for the decoder's norms, adversarial adapters."""
         adapters.attach(self.backbone.body, config, self.lane)
@@ -195,7 +191,7 @@ class Reconstruct(Pretext):
         self, latent: Float[Tensor, "B T E"], batch: Views, carry: Carry
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The probe's loss and logs, 0 and none without one; keeps features for who watches."""
-        seen = precise(self.model.pooled(latent.detach()))
+        seen = precise(self.model.trunk.pooled(latent.detach()))
         carry.values["embeddings"] = seen, seen
         if self.probe is None:
             return torch.zeros((), device=seen.device), {}

@@ -27,6 +27,11 @@ class Simmim(MaskedModel):
 
     def __init__(self, config: "Config", backbone: Backbone) -> None:
         super().__init__(backbone, config.checkpointing)
+        if self.trunk.pools_class_token:
+            raise ValueError(
+                f"{backbone.config.name} gives its class token as features, which SimMIM does not "
+                "train. Add backbone.options.global_pool=avg and backbone.options.fc_norm=false"
+            )
         self.config = config
         unit, patch = config.unit, self.trunk.patch
         if unit % patch or backbone.size % unit:
