@@ -17,8 +17,10 @@ FAMILIES = {
     "protocols": "masquerade.evaluate",
     "rules": "masquerade.certify",
     "learners": "masquerade.certify.learners",
+    "strategies": "masquerade.tickets.strategies",
+    "problems": "masquerade.tickets.problems",
 }
-FUNCTIONS = {"recipes": "Pretrain", "tables": "Table"}  # what they give
+FUNCTIONS = {"recipes": "Pretrain", "tables": "Table", "searches": "Tickets"}  # what they give
 
 
 def run(words: list[str], as_json: bool) -> None:

@@ -194,6 +194,25 @@ def masks(words: Words = None, json: Json = False) -> None:
 
 @app.command()
 @told
+def tickets(words: Words = None, json: Json = False) -> None:
+    """Search for sparse networks that can still be trained.
+
+    masquerade tickets digits scale=smoke
+
+    masquerade tickets transfer runs/tickets/digits method=snr train=descend
+
+    NAME is a recipe (masquerade list searches) or the folder of a search that was cut. Each round
+    trains, prunes and rewinds; by evolution strategies (masquerade list strategies) or descent.
+    transfer trains the tickets of a finished search on another problem= or by another train=.
+    out= is the folder, scale=small|paper|smoke the size of the recipe, devices= the processes.
+    """
+    from masquerade.cli import ticketing
+
+    ticketing.run(words or [], json)
+
+
+@app.command()
+@told
 def table(words: Words = None, json: Json = False) -> None:
     """Run a paper's table, its numbers beside ours.
 
@@ -248,6 +267,8 @@ def list_(words: Words = None, json: Json = False) -> None:
     """What there is: recipes, tables, sources, maskers, and more.
 
     masquerade list [recipes|tables|sources|maskers|objectives|optimizers|protocols|rules|learners]
+
+    masquerade list [searches|strategies|problems]
 
     masquerade list settings [RECIPE]
 

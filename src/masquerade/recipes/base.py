@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from masquerade.core import plugins
 from masquerade.evaluate.base import ProtocolConfig
 from masquerade.jobs.settings import Pretrain
+from masquerade.jobs.tickets import Tickets
 
 FAMILY = "masquerade.recipes"
 Scale = Literal["paper", "small", "smoke"]
@@ -74,6 +75,11 @@ def recipes() -> dict[str, Recipe]:
     return functions(Pretrain)
 
 
+def searches() -> dict[str, Callable[[Scale], Tickets]]:
+    """Every recipe of a search for tickets by its full name, `evolution_tickets.digits`."""
+    return functions(Tickets)
+
+
 def tables() -> dict[str, Tabled]:
     """Every table by its full name, `adversarial_masking.linear`."""
     return functions(Table)
@@ -87,6 +93,16 @@ def recipe(name: str, scale: str = "small") -> Pretrain:
     """
     found = recipes()
     return found[one(name, found, "recipe or run", "Recipes")](known(scale))
+
+
+def search(name: str, scale: str = "small") -> Tickets:
+    """The settings of a search for tickets; the file may be left out where the name is unique.
+
+    Raises:
+        ValueError: There is no such recipe or scale.
+    """
+    found = searches()
+    return found[one(name, found, "recipe of tickets or run", "Recipes")](known(scale))
 
 
 def table(name: str, scale: str = "small") -> Table:

@@ -163,6 +163,10 @@ class TrainerConfig(Plug):
     def check(self, problem: Problem) -> None:
         """Raises `ValueError` where this trainer cannot solve a problem."""
 
+    @abstractmethod
+    def spreads(self) -> bool:
+        """Whether it leaves a standard deviation for each weight."""
+
 
 class Evidence(NamedTuple):
     """What a score may look at.

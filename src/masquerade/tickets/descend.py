@@ -51,6 +51,9 @@ class Config(TrainerConfig):
     def check(self, problem: Problem) -> None:
         differentiable(problem)
 
+    def spreads(self) -> bool:
+        return False
+
 
 class Standing(NamedTuple):
     """Where a descent stands between two epochs.

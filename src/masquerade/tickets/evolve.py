@@ -52,6 +52,10 @@ class Config(TrainerConfig):
         """Evolution solves every problem."""
         return
 
+    def spreads(self) -> bool:
+        strategy = self.strategy.build()
+        return strategy.spread(strategy.start(torch.zeros(2))) is not None
+
 
 class Standing(NamedTuple):
     """Where a search stands between two generations.

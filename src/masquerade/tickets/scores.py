@@ -19,6 +19,10 @@ from masquerade.tickets.layout import Layout
 Named = Literal[
     "magnitude", "snr", "random", "permuted", "permuted_rows", "movement", "snip", "grasp"
 ]
+NO_SPREAD = (
+    "score=snr needs a standard deviation for each weight, which open_es and descend do not have: "
+    "use score=magnitude, or another strategy"
+)
 
 
 def magnitude(evidence: Evidence) -> Float[Tensor, " P"]:
@@ -34,10 +38,7 @@ def snr(evidence: Evidence) -> Float[Tensor, " P"]:
     """
     spread = evidence.trained.spread
     if spread is None:
-        raise ValueError(
-            "score=snr needs a standard deviation for each weight, which open_es and descend do "
-            "not have: use score=magnitude, or another strategy"
-        )
+        raise ValueError(NO_SPREAD)
     return evidence.trained.weights.abs() / spread
 
 
