@@ -49,7 +49,7 @@ def test_out_is_a_table_for_spreadsheets(masquerade: Masquerade, trained: Path, 
     [
         ([], 2, "name the images too"),
         (["new", "old"], 2, "'old' is one name too many"),
-        (["new", "with=svm"], 2, "with must be one of linear, knn, got 'svm'"),
+        (["new", "with=svm"], 2, "with must be one of linear, knn, finetune, finetune_sgd, got"),
         (["new", "wiht=knn"], 2, "Did you mean with=?"),
         (["new", "split=half"], 2, "no split 'half'"),
         (["nowhere.jpg"], 2, "there is nothing at nowhere.jpg"),

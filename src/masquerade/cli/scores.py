@@ -5,6 +5,7 @@ from typing import Any
 
 from masquerade.cli import show
 
+WIDE = 8  # numbers of one encoder; more are shown one below the other
 METRICS = {"top1": "top-1", "top5": "top-5", "balanced": "balanced"}
 DEMO = {
     "name": "",
@@ -47,10 +48,22 @@ def show_protocol(name: str, result: dict[str, Any]) -> None:
     columns = readable({key: None for row in rows.values() for key in row}, rows)
     show.heading(f"{name}, {'fitted on ' if columns else ''}{result['data']}")
     if columns:
-        cells = [[who, *(row.get(key) for key in columns)] for who, row in rows.items()]
-        show.table(("", *columns.values()), cells, best=len(rows) > 1)
+        if len(columns) > WIDE:
+            cells = [
+                [name, *(value(key, row) for row in rows.values())] for key, name in columns.items()
+            ]
+            show.table(("", *rows), cells)
+        else:
+            cells = [[who, *(value(key, row) for key in columns)] for who, row in rows.items()]
+            show.table(("", *columns.values()), cells, best=len(rows) > 1)
     for note in result["notes"]:
         show.result(note)
+
+
+def value(key: str, row: dict[str, float]) -> float | str | None:
+    """A metric as a cell; budgets are no shares."""
+    found = row.get(key)
+    return f"{found:g}" if found is not None and key.endswith("_budget") else found
 
 
 def readable(keys: Iterable[str], rows: dict[str, dict[str, float]]) -> dict[str, str]:
@@ -65,7 +78,8 @@ def readable(keys: Iterable[str], rows: dict[str, dict[str, float]]) -> dict[str
         same = all(abs(row.get(key, 0) - row.get(twin, 0)) < 1e-9 for row in rows.values())
         if slash and not (key != twin and same):
             before, _, last = metric.rpartition("_")
-            columns[key] = " ".join(filter(None, (split, before, METRICS.get(last, last))))
+            words = (split, before.replace("_", " "), METRICS.get(last, last))
+            columns[key] = " ".join(filter(None, words))
     return columns
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from masquerade import api, showcase
 from masquerade.cli import listing, scores, show
 from masquerade.cli.words import Words, most, sorted_out
+from masquerade.core import plugins
 from masquerade.core.config import Settings
 from masquerade.core.errors import MissingData, WrongPath
 from masquerade.core.rundir import RunDir
+from masquerade.evaluate.base import ProtocolConfig
 from masquerade.jobs import dryrun, finished, hide, maskfolder
 from masquerade.jobs import predict as predicting
 from masquerade.jobs import pretrain as training
@@ -208,7 +210,7 @@ def of_run(
 ) -> tuple[RunDir, list[str], Words]:
     """The run that is named first, the other names, and all words."""
     fields = settings.model_fields if settings else ()
-    protocols = ("knn", "linear", "embedding", "protocols", "bn") if settings else ()
+    protocols = (*plugins.names(ProtocolConfig.family), "protocols", "bn") if settings else ()
     told = sorted_out(words, reserved, (*fields, *protocols))
     if not told.targets:
         raise ValueError("name the folder of a run, as in runs/sequential")

@@ -1,5 +1,6 @@
 """Evaluate: protocols on a run's encoder, beside an untrained one and raw pixels."""
 
+import json
 from collections.abc import Callable, Mapping
 from math import exp
 from typing import Any, NamedTuple
@@ -74,10 +75,10 @@ class Evaluate(OnImages):
         for word in words:
             if word.startswith("bn="):
                 told += [f"protocols.{name}.{word}" for name in self.protocols]
+            elif word.partition(".")[0] in self.protocols:
+                told.append(f"protocols.{whole(word)}")
             else:
-                told.append(
-                    f"protocols.{word}" if word.partition(".")[0] in self.protocols else word
-                )
+                told.append(word)
         return self.override(told)
 
     def splits(self) -> tuple[str, tuple[str, ...]]:
@@ -86,6 +87,17 @@ class Evaluate(OnImages):
         first = "train" if "train" in have else have[0]
         train = first if self.train == "auto" else self.train
         return train, self.tests or tuple(s for s in TESTS if s in have and s != train)
+
+
+def whole(word: str) -> str:
+    """A word that names a head by its protocol only, with all its settings.
+
+    So that `robustness.head=finetune` may be followed by `robustness.head.optimizer.lr=0.001`.
+    """
+    key, _, value = word.partition("=")
+    if not key.endswith(".head") or value.startswith("{"):
+        return word
+    return f"{key}={json.dumps(ProtocolConfig.called(value)().tree())}"
 
 
 def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[str, Any]:
@@ -217,6 +229,8 @@ def measure(
     compared = protocol.compares and protocol.layer == "backbone"
     results = {}
     for who in encoders if compared else ("trained",):
+        if not protocol.suits(encoders[who]):
+            continue
         seed = Seed(config.seed).fold("evaluate")
         try:
             results[who] = protocol.build().run(encoders[who], train, tests, seed)

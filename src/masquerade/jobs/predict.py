@@ -16,7 +16,7 @@ from masquerade.jobs import finished
 from masquerade.jobs.evaluate import frozen
 from masquerade.jobs.given import looked_up
 
-HEADS = ("linear", "knn")
+HEADS = ("linear", "knn", "finetune", "finetune_sgd")
 
 
 class Prediction(NamedTuple):
@@ -45,7 +45,8 @@ def run(
     Args:
         folder: A run that was evaluated on labelled images.
         images: An image file, a folder, a list file, an array file, or the name of a source.
-        head: `linear` or `knn`; empty takes the first of them that is there.
+        head: `linear`, `knn`, `finetune` or `finetune_sgd`; empty takes the first of them that is
+            there.
         split: The part of the source; empty takes all of it where it can be had in one piece,
             else its `test`, else its first part.
         say: Takes lines for the user.
@@ -61,6 +62,7 @@ def run(
     encoder = frozen(folder, runtime)
     if statistics:
         encoder = restored(encoder, statistics)
+    encoder = fitted.encoder(encoder)
     data = looked_up(images, split, encoder.size, len(encoder.mean))
     for note in data.notes:
         say(note)

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 from masquerade.report.read import Story
 from masquerade.report.words import NONE, Score, doubt, percent, points, span
 
-PROTOCOLS = {"knn": "kNN", "linear": "Linear"}
+PROTOCOLS = {
+    "knn": "kNN",
+    "linear": "Linear",
+    "finetune": "Fine-tuned",
+    "finetune_sgd": "Fine-tuned (SGD)",
+    "corruptions": "Corruptions",
+    "robustness": "Robustness",
+}
 BASES = {"untrained": "Same network, untrained", "pixels": "Raw pixels, no network"}
 
 
