@@ -50,8 +50,8 @@ def test_rules_stand_beside_each_other_with_the_sentence_they_are_entitled_to(
     curve = content["rules"]["dpa"]["curve"]
     right = [r for r in rows if r["dpa_label"] == r["truth"]]
     assert len(right) / 40 == pytest.approx(curve[0])
-    arrays = np.load(run / "certify/radii.npz")
-    assert arrays["fa/radius"].tolist() == [int(r["fa_radius"]) for r in rows]
+    with np.load(run / "certify/radii.npz") as arrays:
+        assert arrays["fa/radius"].tolist() == [int(r["fa_radius"]) for r in rows]
 
 
 def test_pixels_entitle_to_more_than_an_encoder_that_saw_the_images(

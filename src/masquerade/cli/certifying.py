@@ -10,6 +10,7 @@ from masquerade.core.rundir import RunDir
 from masquerade.jobs import certified
 from masquerade.jobs import certify as certifying
 from masquerade.jobs.certify import Certify
+from masquerade.report import certificates
 
 NAMES = {"dpa": "DPA", "roe_dpa": "DPA + run-off", "fa": "FA", "roe_fa": "FA + run-off"}
 SUBVERBS = ("predict", "unlearn", "add")
@@ -36,7 +37,7 @@ def run(words: list[str], as_json: bool) -> None:
         show.as_json(content)
         return
     shown(content)
-    show.result(out.path / "certify" / "radii.csv")
+    show.result(certificates.write(out))
     show.following(f"masquerade certify predict {out.path} IMAGES")
 
 

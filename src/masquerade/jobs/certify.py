@@ -21,7 +21,7 @@ from masquerade.core.rundir import RunDir
 from masquerade.data.sources.base import SourceConfig
 from masquerade.engine.runtime import Runtime, environment
 from masquerade.evaluate.frozen import Frozen
-from masquerade.jobs import finished, labelled, radii
+from masquerade.jobs import examples, finished, labelled, radii
 from masquerade.jobs.evaluate import TESTS, frozen, untrained
 from masquerade.jobs.labelled import Material
 from masquerade.jobs.radii import FOLDER, Told
@@ -167,8 +167,9 @@ def run(
     material = gathered(config, source, runtime, say)
     entitled = claim(config, material)
     found: dict[str, Told] = {}
+    for place in (heads("plain"), heads("spread"), examples.FILE):
+        out.file(place).unlink(missing_ok=True)  # those of other settings
     for kind in ("plain", "spread"):
-        out.file(heads(kind)).unlink(missing_ok=True)  # those of other settings
         rules = [n for n in config.rules if (n in SPREAD) == (kind == "spread")]
         if not rules:
             continue
@@ -176,6 +177,9 @@ def run(
         say(f"{kind}: {parts.models:,} heads on {len(material.labels):,} images of {material.name}")
         fitted = ensemble.fit(material.training(parts), material.classes, parts, config.learner)
         found |= certified(config, rules, fitted, material, say)
+        if "dpa" in rules:
+            ties = config.rules["dpa"].ties
+            examples.write(out, fitted, found["dpa"].certificate, material.tests, ties)
         keep(config, out, kind, fitted, FILE if isinstance(source, Path) else config.features)
     content = radii.result(config.tree(), config.shown(), material, entitled, found)
     content["environment"] = environment(runtime)

@@ -29,11 +29,13 @@ class Tests(NamedTuple):
         features: Of the test images.
         truth: Their classes.
         files: Their names.
+        images: Their pictures; None where only features are known.
     """
 
     features: Float[Tensor, "T D"]
     truth: Int[Tensor, " T"]
     files: tuple[str, ...]
+    images: ImageSet | None = None
 
 
 class Material(NamedTuple):
@@ -94,7 +96,7 @@ def of_images(encoder: Frozen, train: ImageSet, test: ImageSet, source: Manifest
         known.digests(),
         known,
         classes,
-        Tests(steady(encoder, shown), truth[rows], shown.files),
+        Tests(steady(encoder, shown), truth[rows], shown.files, shown),
         source,
         drawn=any("held out as 'test'" in note for note in train.notes),
     )

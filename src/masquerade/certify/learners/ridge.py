@@ -25,10 +25,11 @@ class Config(LearnerConfig):
 
     Attributes:
         strength: Of the penalty on squared weights, as a multiple of an image's squared length.
-            About 1 suits few images per model; it never looks at other models' images.
+            The default did well on Fashion-MNIST from 50 to 1,200 images per model; more of it
+            makes models agree more and know less.
     """
 
-    strength: float = Field(1.0, gt=0)
+    strength: float = Field(0.1, gt=0)
 
     def fit(self, examples: Examples, members: Sequence[Int[Tensor, " _"]]) -> Int[Tensor, "C W M"]:
         width = examples.features.shape[1]
