@@ -135,6 +135,26 @@ def test_what_a_pretext_does_not_read_is_refused_or_said(tmp_path):
     assert not (tmp_path / "no" / "config.json").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["aemim", "aemim on simmim"])
+def test_two_processes_train_what_one_trains(name, tmp_path):
+    rows, ends = [], []
+    for devices in (1, 2):
+        config = settings(name, epochs=1)
+        whole = PRETEXTS[name].replace(twins=1.0)
+        config = config.replace(
+            pretext=whole.tree(), runtime={**config.runtime.tree(), "devices": devices}
+        )
+        run = pretrain.run(config, tmp_path / f"{devices}", quiet=True)
+        rows.append([r for r in run.lines(METRICS) if "twin/loss" in r])
+        ends.append(load_file(run.path / "encoder.safetensors"))
+    for one, two in zip(*rows, strict=True):
+        for key in ("clean/loss", "twin/loss", "twin/distance", "probe/loss"):
+            assert two[key] == pytest.approx(one[key], rel=1e-4), key
+    for key, tensor in ends[0].items():
+        torch.testing.assert_close(ends[1][key], tensor, rtol=0, atol=1e-4)
+
+
 def test_pictures_of_predictions_are_kept_and_shown(tmp_path):
     pretrain.run(settings("aemim", epochs=1), tmp_path, quiet=True)
     kept = sorted((tmp_path / "reconstructions").iterdir())
