@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tests.cli.command import Masquerade
 
 from masquerade.certify import ensemble
@@ -62,6 +63,30 @@ def test_pixels_entitle_to_more_than_an_encoder_that_saw_the_images(
     assert list(told.json["rules"]) == ["dpa"]
     assert (run / "certify/plain.safetensors").exists()
     assert not (run / "certify/spread.safetensors").exists()
+
+
+def test_baselines_stand_beside_the_encoder(masquerade: Masquerade, run: Path) -> None:
+    told = masquerade("certify", run, "baselines=true", "rule=dpa", "parts=3", "tests=10")
+    assert told.code == 0
+    assert "\nraw pixels\n" in told.out and "\nthe same network untrained\n" in told.out
+    content = json.loads((run / "certify/certify.json").read_text())
+    assert set(content["baselines"]) == {"untrained", "pixels"}
+    assert content["scope"] == "labels"  # what is claimed is about the trained encoder
+    kept, about = ensemble.load(run / "certify/plain.safetensors")
+    assert (about["features"], len(kept.labels)) == ("trained", 40)
+
+
+def test_heads_of_another_encoder_are_refused(
+    masquerade: Masquerade, run: Path, tmp_path: Path
+) -> None:
+    masquerade("certify", run, "parts=3", "rule=dpa")
+    place = run / "encoder.safetensors"
+    tensors = load_file(place)
+    name = next(n for n in tensors if n.endswith("weight"))
+    save_file({**tensors, name: tensors[name] + 1}, place)
+    photos = classes_of_files(tmp_path / "new", 2)
+    told = masquerade("certify", "predict", run, photos)
+    assert told.code == 2 and "is not the one these heads were fitted on" in told.err
 
 
 def test_new_images_get_label_radius_and_sentence(

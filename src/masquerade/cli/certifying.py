@@ -50,11 +50,10 @@ def shown(content: dict[str, Any]) -> None:
         f"{content['data']}"
     )
     columns = ("rule", "models", "one model", "clean", *(f"R = {b}" for b in budgets), "half at")
-    rows = [
-        [NAMES.get(n, n), r["models"], r["base"], r["clean"], *r["certified"].values(), half(r)]
-        for n, r in rules.items()
-    ]
-    show.table(columns, rows)
+    show.table(columns, lines(rules))
+    for who, others in content["baselines"].items():
+        show.heading({"pixels": "raw pixels", "untrained": "the same network untrained"}[who])
+        show.table(columns, lines(others))
     show.result(f"R counts {content['unit']}.")
     show.result(content["sentence"])
     if content["why"] and content["scope"] != "nothing":
@@ -66,6 +65,14 @@ def shown(content: dict[str, Any]) -> None:
             show.result(f"{NAMES.get(name, name)}: {sizes(r['health'])}")
     for text in content["advice"]:
         show.result(text)
+
+
+def lines(rules: dict[str, Any]) -> list[list[Any]]:
+    """The rows of the table."""
+    return [
+        [NAMES.get(n, n), r["models"], r["base"], r["clean"], *r["certified"].values(), half(r)]
+        for n, r in rules.items()
+    ]
 
 
 def half(rule: dict[str, Any]) -> int | None:

@@ -18,6 +18,7 @@ from masquerade.certify.provenance import UNKNOWN, Claim
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.data.images import ImageSet
+from masquerade.engine.extract import digest
 from masquerade.engine.runtime import Runtime
 from masquerade.evaluate.base import Unlabelled
 from masquerade.evaluate.classifier import aligned
@@ -100,7 +101,7 @@ def predict(
     name = rule or next(iter(rules))
     if name not in rules:
         raise ValueError(f"rule={name} was not certified; there are: {', '.join(rules)}")
-    new = shown(folder, about["features"], runtime(about), images, split, say)
+    new = shown(folder, about, images, split, say)
     found = RuleConfig.parse(rules[name]).certify(fitted.ballots(new.features))
     entitled = claim(folder, fitted, about)
     rows = zip(new.files, found.label.tolist(), found.radius.tolist(), strict=True)
@@ -119,7 +120,7 @@ def unlearn(
     changed = Changed(0, 0, 0)
     for kind in there(folder):
         before, about = kept(folder, kind)
-        new = shown(folder, about["features"], runtime(about), images, split, say)
+        new = shown(folder, about, images, split, say)
         after = ensemble.remove(before, new.digests)
         gone = [d not in set(after.digests) for d in before.digests]
         hit = before.own[torch.tensor(gone)]
@@ -139,7 +140,7 @@ def add(
     changed = Changed(0, 0, 0)
     for kind in there(folder):
         before, about = kept(folder, kind)
-        new = shown(folder, about["features"], runtime(about), images, split, say)
+        new = shown(folder, about, images, split, say)
         if new.images is None:
             arrays = labelled.opened(Path(images))
             labels = labelled.paired(arrays, "", Path(images))[1]
@@ -179,14 +180,18 @@ def runtime(about: dict[str, str]) -> Runtime:
 
 def shown(
     folder: RunDir,
-    features: str,
-    where: Runtime,
+    about: dict[str, str],
     images: str,
     split: str,
     say: Callable[[str], None],
 ) -> New:
-    """New images through the extractor that the heads were fitted on."""
-    if features == FILE:
+    """New images through the extractor that the heads were fitted on.
+
+    Raises:
+        ValueError: It is there no more, or the images do not fit it.
+    """
+    where = runtime(about)
+    if about["features"] == FILE:
         path = Path(images)
         arrays = labelled.opened(path)
         if "features" not in arrays or arrays["features"].ndim != 2:
@@ -194,7 +199,12 @@ def shown(
         found = torch.from_numpy(arrays["features"]).float()
         names = tuple(str(i) for i in range(len(found)))
         return New(found, labelled.contents(arrays, found, path), names, None)
-    encoder, _ = extractor(folder, features, where)
+    encoder, _ = extractor(folder, about["features"], where)
+    if digest(encoder.encoder) != about["extractor"]:
+        raise ValueError(
+            f"the encoder in {folder.path} is not the one these heads were fitted on; "
+            f"masquerade certify {folder.path} fits them anew"
+        )
     data = looked_up(images, split, encoder.size, len(encoder.mean))
     for note in data.notes:
         say(note)

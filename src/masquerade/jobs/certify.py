@@ -61,6 +61,7 @@ class Certify(OnImages):
             features), `unreachable` (whoever supplies the labelled images could not reach the
             encoder's training images).
         budgets: Numbers of poisons in the table; empty takes tenths of k.
+        baselines: Whether an untrained encoder and raw pixels are certified too, to compare with.
         runtime: Device, precision, threads.
     """
 
@@ -76,6 +77,7 @@ class Certify(OnImages):
     learner: LearnerConfig = ridge.Config()
     asserted: tuple[Assertion, ...] = ()
     budgets: tuple[int, ...] = ()
+    baselines: bool = False
     runtime: Runtime = Runtime()
 
     @model_validator(mode="after")
@@ -164,11 +166,25 @@ def run(
     """
     runtime = config.runtime.replace(devices=1).resolved()
     torch.set_num_threads(runtime.threads)
-    material = gathered(config, source, runtime, say)
-    entitled = claim(config, material)
-    found: dict[str, Told] = {}
     for place in (heads("plain"), heads("spread"), examples.FILE):
         out.file(place).unlink(missing_ok=True)  # those of other settings
+    material = gathered(config, source, runtime, say)
+    found = judged(config, material, say, out)
+    content = radii.result(config.tree(), config.shown(), material, claim(config, material), found)
+    content["environment"] = environment(runtime)
+    content["baselines"] = {}
+    if config.baselines and isinstance(source, RunDir):
+        for who in [n for n in ("untrained", "pixels") if n != config.features]:
+            content["baselines"][who] = beside(config.replace(features=who), source, runtime, say)
+    radii.write(out, content, material, found)
+    return content
+
+
+def judged(
+    config: Certify, material: Material, say: Callable[[str], None], out: RunDir | None = None
+) -> dict[str, Told]:
+    """What every rule says; heads and examples are kept in `out` if there is one."""
+    found: dict[str, Told] = {}
     for kind in ("plain", "spread"):
         rules = [n for n in config.rules if (n in SPREAD) == (kind == "spread")]
         if not rules:
@@ -177,14 +193,23 @@ def run(
         say(f"{kind}: {parts.models:,} heads on {len(material.labels):,} images of {material.name}")
         fitted = ensemble.fit(material.training(parts), material.classes, parts, config.learner)
         found |= certified(config, rules, fitted, material, say)
+        if out is None:
+            continue
+        keep(config, out, kind, fitted, material)
         if "dpa" in rules:
             ties = config.rules["dpa"].ties
             examples.write(out, fitted, found["dpa"].certificate, material.tests, ties)
-        keep(config, out, kind, fitted, FILE if isinstance(source, Path) else config.features)
-    content = radii.result(config.tree(), config.shown(), material, entitled, found)
-    content["environment"] = environment(runtime)
-    radii.write(out, content, material, found)
-    return content
+    return found
+
+
+def beside(
+    config: Certify, source: RunDir, runtime: Runtime, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The numbers of each rule on other features of the same images."""
+    say(f"{config.features}:")
+    material = gathered(config, source, runtime, say)
+    found = judged(config, material, say)
+    return {name: radii.one(told, config.shown(), material) for name, told in found.items()}
 
 
 def gathered(
@@ -268,11 +293,12 @@ def heads(kind: str) -> str:
     return f"{FOLDER}/{kind}.safetensors"
 
 
-def keep(config: Certify, out: RunDir, kind: str, fitted: Ensemble, features: str) -> None:
+def keep(config: Certify, out: RunDir, kind: str, fitted: Ensemble, material: Material) -> None:
     """Write the heads of an ensemble, with what a later prediction must know."""
     rules = {n: r.tree() for n, r in config.rules.items() if (n in SPREAD) == (kind == "spread")}
     about = {
-        "features": features,
+        "features": config.features if material.extractor else FILE,
+        "extractor": material.extractor,
         "asserted": json.dumps(config.asserted),
         "rules": json.dumps(rules),
         "runtime": json.dumps(config.runtime.tree()),

@@ -15,6 +15,7 @@ from masquerade.certify.partition import Parts
 from masquerade.certify.provenance import UNKNOWN, Manifest
 from masquerade.core.errors import WrongPath
 from masquerade.data.images import ImageSet
+from masquerade.engine.extract import digest
 from masquerade.evaluate.base import Unlabelled
 from masquerade.evaluate.classifier import aligned
 from masquerade.evaluate.frozen import Frozen
@@ -50,6 +51,7 @@ class Material(NamedTuple):
         classes: Names of the C classes.
         tests: What is certified.
         source: Where the features come from.
+        extractor: A digest of what made them; empty where only features are known.
         drawn: Whether training and test images were parted by looking at all of them.
     """
 
@@ -61,6 +63,7 @@ class Material(NamedTuple):
     classes: tuple[str, ...]
     tests: Tests
     source: Manifest
+    extractor: str
     drawn: bool
 
     def training(self, parts: Parts) -> Labelled:
@@ -98,6 +101,7 @@ def of_images(encoder: Frozen, train: ImageSet, test: ImageSet, source: Manifest
         classes,
         Tests(steady(encoder, shown), truth[rows], shown.files, shown),
         source,
+        digest(encoder.encoder),
         drawn=any("held out as 'test'" in note for note in train.notes),
     )
 
@@ -144,7 +148,7 @@ def of_file(path: Path) -> Material:
     digests = contents(arrays, features, path)
     named = Tests(tests, truth, tuple(str(i) for i in range(len(truth))))
     return Material(
-        path.stem, features, labels, digests, None, classes, named, UNKNOWN, drawn=False
+        path.stem, features, labels, digests, None, classes, named, UNKNOWN, "", drawn=False
     )
 
 

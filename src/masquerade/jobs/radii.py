@@ -60,6 +60,7 @@ def result(
         "tests": len(material.tests.truth),
         "classes": list(material.classes),
         "content": content(material),
+        "extractor": material.extractor,
         "scope": entitled.scope,
         "unit": entitled.unit,
         "why": entitled.why,

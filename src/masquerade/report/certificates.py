@@ -16,6 +16,7 @@ from masquerade.report.template import rendered
 
 PAGE = f"{FOLDER}/report.html"
 NAMES = {"dpa": "DPA", "roe_dpa": "DPA + run-off", "fa": "FA", "roe_fa": "FA + run-off"}
+BASELINES = {"pixels": "The same on raw pixels", "untrained": "The same, encoder not trained"}
 MARKS = {"dpa": "D", "roe_dpa": "R", "fa": "F", "roe_fa": "B"}  # B: both
 
 
@@ -66,6 +67,10 @@ def write(folder: RunDir) -> Path:
         "stale": content.get("stale", ""),
         "chart": curves(rules),
         "table": table(rules, content),
+        "others": [
+            table(found, content)._replace(caption=BASELINES[who])
+            for who, found in content["baselines"].items()
+        ],
         "health": [(NAMES.get(n, n), r["health"]) for n, r in rules.items()],
         "assumptions": content["assumptions"],
         "advice": content["advice"],
