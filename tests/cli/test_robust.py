@@ -41,6 +41,7 @@ def test_corruptions_and_robustness_are_measured_shown_and_reported(
     page = Path("a/report.html").read_text()
     assert "Corruptions, test: every number" in page and "Robustness, test: every number" in page
     assert "noise linf 16" in page and "severity 5" in page
+    assert "Accuracy under attack, test" in page and "budget in levels of 1/255" in page
 
 
 def test_a_fine_tuned_network_is_kept_used_to_predict_and_attacked(

@@ -13,7 +13,7 @@ from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.jobs import painting
 from masquerade.report import comparison, curves, embedding, hiding, reconstructions, tables
-from masquerade.report.details import details
+from masquerade.report.details import budgets, details
 from masquerade.report.groups import grouped, with_baselines
 from masquerade.report.headline import against, data, headline, outline
 from masquerade.report.read import Story, story
@@ -92,6 +92,7 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "times": curves.times(main),
         "results": tables.results(groups),
         "details": details(main),
+        "budgets": budgets(main),
         "splits": SPLITS if "toybox" in data(main) else "",
         "measured": bool(main.results),
         "confusion": tables.confusion(main),
