@@ -15,7 +15,7 @@ from masquerade.engine import checkpoint
 from masquerade.engine.meter import METRICS
 from masquerade.engine.runtime import Runtime
 from masquerade.export import weights as exported
-from masquerade.jobs import finished, pretrain
+from masquerade.jobs import dryrun, evaluate, finished, pretrain
 from masquerade.jobs.settings import Pretrain
 from masquerade.maskers import erase
 from masquerade.networks import backbone
@@ -99,6 +99,22 @@ def test_one_task_after_the_other_logs_and_ends_as_both_at_once(precision, tmp_p
         for key in ("twin/distance", "attack/before"):  # a sign may turn where a slope is nearly 0
             assert two[key] == pytest.approx(one[key], rel=0.1), key
         assert one["twin/loss"] > 0 and one["twin/distance"] > 0
+
+
+def test_the_untrained_network_beside_a_run_is_the_one_it_began_with(tmp_path):
+    config = settings("mae", epochs=1)
+    run = pretrain.run(config, tmp_path, quiet=True)
+    first = config.task(config.images()).encoder().state_dict()
+    beside = evaluate.untrained(run, config.runtime).encoder.state_dict()
+    assert all(torch.equal(beside[name], tensor) for name, tensor in first.items())
+    frozen = evaluate.frozen(run, config.runtime)
+    assert frozen.projector is None
+
+
+def test_a_dry_run_measures_a_pretext(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cost = dryrun.run(settings("aemim"), lambda text: None)
+    assert cost.steps == 10 and cost.step_seconds > 0
 
 
 def test_settings_written_before_there_were_pretexts_are_read_as_they_were():

@@ -214,6 +214,9 @@ def untrained(folder: RunDir, runtime: Runtime) -> Frozen:
     torch.manual_seed(Seed(config.seed).fold("init", "backbone").integer())
     mean, std = card.mean.flatten().tolist(), card.std.flatten().tolist()
     fresh = config.backbone.replace(weights=None).build(card.size, card.channels, mean, std)
+    if config.pretext:  # which draws weights of its own
+        torch.manual_seed(Seed(config.seed).fold("init", "heads").integer())
+        fresh = config.pretext.build(fresh, 0).encoder()
     bf16 = runtime.precision == "bf16"
     return Frozen.of(fresh.to(runtime.device()), bf16=bf16, cache=folder.path / "cache")
 
