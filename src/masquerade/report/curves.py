@@ -60,6 +60,26 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
             guides=guides,
         ),
         chart(
+            "Images and their twins",
+            "The loss of images as they are, and of their twins after an attack.",
+            [
+                Curve("images", main.series("clean/loss"), 1, "i"),
+                Curve("twins", main.series("twin/loss"), 2, "t"),
+            ],
+        ),
+        chart(
+            "How far twins are moved",
+            "The distance of a twin's features from its image's, a mean over tokens: after the "
+            "random start, after the attack, and after random signs of the whole budget, which an "
+            "attack has to beat.",
+            [
+                Curve("attack", main.series("twin/distance"), 1, "a"),
+                Curve("random signs", main.series("attack/noise"), 2, "r"),
+                Curve("random start", main.series("attack/before"), 3, "s"),
+            ],
+            floor=0.0,
+        ),
+        chart(
             "How the masks hide",
             "Undecided: 0 % cuts parts out, 100 % dims every pixel alike. Image dependence: 0 % "
             "hides the same places in every image. Overlap: 100 % all masks hide the same. Ragged: "
@@ -99,7 +119,9 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
             "Same image, other image",
             "Mean squared distance of the embeddings, 0 to 4. Two views of one image should lie "
             "far closer than two images.",
-            [
+            []
+            if main.config.get("pretext")  # a single view of each image
+            else [
                 Curve("two views of one image", main.series("health/alignment"), 1, "v"),
                 Curve("two images", main.series("health/strangers"), 2, "i"),
             ],
