@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from masquerade.attacks.base import AttackConfig
 from masquerade.certify.base import RuleConfig
 from masquerade.certify.learners.base import LearnerConfig
 from masquerade.core import plugins
@@ -20,6 +21,7 @@ FAMILIES: list[type[Plug]] = [
     ObjectiveConfig,
     OptimizerConfig,
     ProtocolConfig,
+    AttackConfig,
     RuleConfig,
     LearnerConfig,
 ]

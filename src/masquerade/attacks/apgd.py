@@ -58,7 +58,9 @@ class Apgd(Attack):
         where: Float[Tensor, "B 1 H W"] | None = None,
     ) -> Float[Tensor, "B C H W"]:
         *_, best = self.ascent(images, loss, seed, where)
-        return best.images if where is None else torch.where(where > 0, best.images, images)
+        return (
+            best.images if where is None else torch.where(where.to(images) > 0, best.images, images)
+        )
 
     def ascent(
         self,

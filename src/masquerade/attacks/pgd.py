@@ -39,7 +39,7 @@ class Pgd(Attack):
         for _ in range(self.config.steps):
             _, gradient = climbed(changed, loss)
             changed = budget.within(changed + step * budget.ascent(mask * gradient), images)
-        return changed if where is None else torch.where(where > 0, changed, images)
+        return changed if where is None else torch.where(where.to(images) > 0, changed, images)
 
 
 class Config(AttackConfig):

@@ -15,6 +15,7 @@ FAMILIES = {
     "objectives": "masquerade.objectives",
     "optimizers": "masquerade.engine.optimizers",
     "protocols": "masquerade.evaluate",
+    "attacks": "masquerade.attacks",
     "rules": "masquerade.certify",
     "learners": "masquerade.certify.learners",
     "strategies": "masquerade.tickets.strategies",

@@ -5,13 +5,14 @@ counts as robust at a budget if every attack with it, and with every smaller one
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from masquerade.attacks import auto, pgd
 from masquerade.attacks.base import AttackConfig, Loss
@@ -131,41 +132,50 @@ class Siege(NamedTuple):
             budgets: Ascending.
             seed: Of all draws.
         """
-        clean, smallest = [], []
-        counts = torch.zeros(3, len(budgets), dtype=torch.float64)
-        with evaluating(target.judge.encoder.encoder):
-            for number, (images, labels) in enumerate(batches):
-                alive = target.right(images, labels)
-                clean.append(alive)
-                least = torch.zeros(len(labels), dtype=torch.float64)
-                least[alive.cpu()] = torch.inf
-                for k, epsilon in enumerate(budgets):
-                    budget, where = Budget(norm, epsilon), seed.fold(norm, k, "batch", number)
-                    before = alive
-                    alive = self._standing(target, images, labels, alive, budget, where)
-                    least[(before & ~alive).cpu()] = epsilon
-                    noisy = target.right(randomly(images, budget, where), labels)
-                    unseen = noisy  # counted only where asked for
-                    if self.blind:
-                        moved = BLIND.build(budget).perturb(
-                            images, target.away(images), where.fold("blind")
-                        )
-                        unseen = target.right(moved, labels)
-                    counts[:, k] += torch.stack([v.sum().cpu() for v in (alive, noisy, unseen)])
-                smallest.append(least)
-        total = sum(len(part) for part in clean)
-        shares = (counts / total).tolist()
+        sizes = [Budget(norm, epsilon) for epsilon in budgets]
+        encoder = target.judge.encoder
+        with evaluating(encoder.encoder), still(encoder.encoder):
+            outcomes = [
+                self._outcome(target, *batch, sizes, seed.fold(norm, "batch", number))
+                for number, batch in enumerate(batches)
+            ]
+        smallest, noise, blind = (torch.cat(rows, dim=-1) for rows in zip(*outcomes, strict=True))
+        attacked = smallest > torch.tensor(budgets, dtype=torch.float64)[:, None]
         none = (float("nan"),) * len(budgets)
         struck = bool(self.strikes) or self.autoattack
         return Curve(
             norm,
             budgets,
-            float(torch.cat(clean).double().mean()),
-            tuple(shares[0]) if struck else none,
-            tuple(shares[1]),
-            tuple(shares[2]) if self.blind else none,
-            torch.cat(smallest),
+            float((smallest > 0).double().mean()),
+            shares(attacked) if struck else none,
+            shares(noise),
+            shares(blind) if self.blind else none,
+            smallest,
         )
+
+    def _outcome(
+        self,
+        target: Target,
+        images: Float[Tensor, "B C H W"],
+        labels: Int[Tensor, " B"],
+        budgets: list[Budget],
+        seed: Seed,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The smallest budget that fools for each image; whether noise and blind attacks do not."""
+        alive = target.right(images, labels)
+        smallest = torch.zeros(len(labels), dtype=torch.float64)
+        smallest[alive.cpu()] = torch.inf
+        noisy, unseen = [], []
+        for k, budget in enumerate(budgets):
+            where, before = seed.fold(k), alive
+            alive = self._standing(target, images, labels, alive, budget, where)
+            smallest[(before & ~alive).cpu()] = budget.epsilon
+            noisy.append(target.right(randomly(images, budget, where), labels).cpu())
+            if self.blind:
+                away = target.away(images)
+                moved = BLIND.build(budget).perturb(images, away, where.fold("blind"))
+                unseen.append(target.right(moved, labels).cpu())
+        return smallest, torch.stack(noisy), torch.stack(unseen or noisy)
 
     def _standing(
         self,
@@ -192,6 +202,23 @@ class Siege(NamedTuple):
         if self.autoattack:
             where = seed.fold("auto")
             yield lambda x, y: auto.attacked(target.logits, x, y, budget, where)
+
+
+def shares(right: Bool[Tensor, "n N"]) -> tuple[float, ...]:
+    """The share of images of each row."""
+    return tuple(right.double().mean(dim=1).tolist())
+
+
+@contextmanager
+def still(module: nn.Module) -> Iterator[None]:
+    """Within it no graph is recorded for the parameters, which takes a third of the memory."""
+    before = [(p, p.requires_grad) for p in module.parameters()]
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p, old in before:
+            p.requires_grad_(old)
 
 
 def struck(
