@@ -1,5 +1,7 @@
 """Heads and metrics on frozen features, and the convex baseline."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ CPU = torch.device("cpu")
 def source(tmp_path_factory):
     """Unequal classes told by three of 64 pixels."""
     drawn = np.random.default_rng(0)
-    parts: dict[str, np.ndarray] = {}
+    parts: dict[str, Any] = {}
     for name, count in (("train", 200), ("test", 120)):
         label = drawn.choice(3, count, p=(0.7, 0.2, 0.1))
         image = drawn.integers(90, 165, (count, 8, 8)).astype(np.uint8)
