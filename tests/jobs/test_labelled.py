@@ -30,7 +30,11 @@ def encoder() -> Frozen:
     return found
 
 
-def test_an_image_has_the_same_whole_features_alone_or_anywhere_among_others(images, encoder):
+@pytest.mark.parametrize("bf16", [False, True])
+def test_an_image_has_the_same_whole_features_alone_or_anywhere_among_others(
+    images, encoder, monkeypatch, bf16
+):
+    monkeypatch.setattr(encoder, "bf16", bf16)
     together = whole(steady(encoder, images))
     for row in (0, 15, 16, 39):
         alone = images.subset([row])

@@ -5,6 +5,7 @@ poisoned image reaches few of them. A rule makes one prediction of their scores 
 many poisoned parts it survives.
 """
 
+import warnings
 from abc import abstractmethod
 from typing import ClassVar, Literal, NamedTuple
 
@@ -82,7 +83,8 @@ def ring(models: int, offsets: Int[Tensor, " d"]) -> Int[Tensor, "K d"]:
 def checked(ballots: Ballots) -> Ballots:
     """The same ballots, if their shapes are those of ballots.
 
-    Scores are looked at when they are counted: nan and +inf are refused there.
+    Scores are looked at when they are counted: nan and +inf are refused there. Half precision is
+    warned of: it makes different scores equal, and what a tied model does is a policy.
 
     Raises:
         ValueError: Another shape, fewer than two classes, no model, or a reach that names a model
@@ -92,6 +94,10 @@ def checked(ballots: Ballots) -> Ballots:
     if logits.ndim != 3 or not logits.is_floating_point():
         raise ValueError(
             f"logits must be floats [T, K, C], got {logits.dtype} {list(logits.shape)}"
+        )
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        warnings.warn(
+            f"scores are {logits.dtype}: many models will be tied. Use float32", stacklevel=3
         )
     _, models, classes = logits.shape
     if models < 1 or classes < 2:

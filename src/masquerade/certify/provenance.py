@@ -194,7 +194,9 @@ def local_assumptions(dealt: bool, portable: bool) -> tuple[Assumption, ...]:
         Assumption(
             f"a head follows from its own partitions alone, bit for bit {machine}", "verified"
         ),
-        Assumption("rule, partitions and base learner were chosen without these labels", "open"),
+        Assumption(
+            "classes, rule, partitions and base learner were chosen without these labels", "open"
+        ),
     )
 
 

@@ -33,6 +33,7 @@ from masquerade.certify.tally import (
 )
 
 BLOCK = 1 << 24  # votes kept at a time, one or two bytes each
+LOOK = 1 << 18  # of these looked at once more at a time, some eight bytes each
 
 
 class Election(NamedTuple):
@@ -179,7 +180,7 @@ def cheapest(
     """
     best = both.copy()
     order = wins.argsort(1, kind="stable")
-    step = max(1, BLOCK // (16 * logits.shape[1]))
+    step = max(1, LOOK // logits.shape[1])
     for rank in range(wins.shape[1] - 1):
         tried = order[:, rank]
         open_ = np.flatnonzero(wins[np.arange(len(best)), tried] < best)
