@@ -107,7 +107,7 @@ class Mae(MaskedModel):
     def painted(
         self, predicted: Float[Tensor, "B *S"], images: Float[Tensor, "B C H W"]
     ) -> Float[Tensor, "B C H W"]:
-        _, mean, scale = self.target(images)
+        _, mean, scale = self.target(images)  # of the true patches: nothing predicts them
         return unpatchify(predicted * scale + mean, self.trunk.patch)
 
     def groups(self) -> list[Group]:
