@@ -132,7 +132,8 @@ class Robustness(Protocol):
                 for test, images in tests.items():
                     labels = aligned(images, judge.head.classes)
                     same = chosen(judge, images, labels, found.among)
-                    metrics[f"{name}/{test}_same_classes_top1"] = same
+                    if same is not None:
+                        metrics[f"{name}/{test}_same_classes_top1"] = same
             if found.note:
                 notes.append(found.note)
 

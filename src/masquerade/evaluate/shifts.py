@@ -93,7 +93,9 @@ class Shifted(NamedTuple):
 
     def top1(self, judge: Judge) -> float:
         """How often the classifier is right when it chooses among the variant's classes."""
-        return chosen(judge, self.images, self.labels, self.among)
+        found = chosen(judge, self.images, self.labels, self.among)
+        assert found is not None  # every class among them has a folder with images
+        return found
 
 
 def counted(name: str, text: str) -> str:
@@ -108,10 +110,10 @@ def counted(name: str, text: str) -> str:
 
 def chosen(
     judge: Judge, images: ImageSet, labels: Int[Tensor, " N"], among: Int[Tensor, " F"]
-) -> float:
-    """The share of right answers among some classes, over the images of these."""
+) -> float | None:
+    """The share of right answers among some classes, over the images of these; None without any."""
     rows = torch.nonzero(torch.isin(labels, among))[:, 0]
     if not len(rows):
-        return float("nan")
+        return None
     scores = judge.scores(judge.pixels(images.subset(rows)))[:, among]
     return float((among[scores.argmax(dim=1)] == labels[rows]).double().mean())
