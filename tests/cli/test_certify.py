@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tests.cli.command import Masquerade
 
+from masquerade.api import Run
 from masquerade.certify import ensemble
 from masquerade.data.sources import toybox
 
@@ -165,3 +166,10 @@ def test_mistakes_are_told_in_words(masquerade: Masquerade, run: Path, tmp_path:
     told = masquerade("certify", "predict", tmp_path, run)
     assert told.code == 1 and "keeps no certified heads" in told.err
     assert "spread must be at least 2" in masquerade("certify", run, "spread=1").err
+
+
+def test_the_same_in_python(run: Path) -> None:
+    found = Run(run).certify(parts=3, rule="dpa", asserted=["unreachable"], features="trained")
+    assert found["scope"] == "general"  # somebody answers for it
+    assert list(found["rules"]) == ["dpa"]
+    assert (run / "certify/radii.csv").exists()
