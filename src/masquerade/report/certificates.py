@@ -68,7 +68,7 @@ def write(folder: RunDir) -> Path:
         "chart": curves(rules),
         "table": table(rules, content),
         "others": [
-            table(found, content)._replace(caption=BASELINES[who])
+            table(found, content)._replace(caption=BASELINES[who], note="")
             for who, found in content["baselines"].items()
         ],
         "health": [(NAMES.get(n, n), r["health"]) for n, r in rules.items()],
