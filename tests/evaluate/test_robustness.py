@@ -253,8 +253,8 @@ def test_a_variant_is_measured_among_its_own_classes(pixels, tinted: Tinted, tmp
     note = next(n for n in result.notes if n.startswith("imagenet_a"))
     assert "2 of 200 classes, 4 of 7,500 images; not comparable" in note
     labels = torch.tensor([0, 1, 2] * 3)
-    assert chosen(judge, tinted(9), labels, torch.tensor([0, 1])) == 1.0
-    assert chosen(judge, tinted(9), torch.full((9,), -1), torch.tensor([0, 1])) is None
+    assert chosen(judge, tinted(9), labels, torch.tensor([0, 1]), False) == 1.0
+    assert chosen(judge, tinted(9), torch.full((9,), -1), torch.tensor([0, 1]), True) is None
 
 
 def test_folders_of_v2_are_numbers_and_not_in_alphabetical_order(tinted: Tinted, tmp_path):

@@ -69,7 +69,7 @@ class Judge(NamedTuple):
     encoder: Frozen
     notes: tuple[str, ...]
 
-    def pixels(self, images: ImageSet) -> Iterator[Float[Tensor, "B C S S"]]:
+    def pixels(self, images: ImageSet, bicubic: bool = False) -> Iterator[Float[Tensor, "B C S S"]]:
         """A set as the encoder is shown it, before it is standardised: in [0, 1]."""
         size, channels = self.encoder.size, len(self.encoder.mean)
         if images.channels != channels:
@@ -80,7 +80,8 @@ class Judge(NamedTuple):
         for rows in torch.split(torch.arange(len(images)), self.encoder.batch):
             read, extent = images.read(rows), images.extents(rows)
             zeros, ones = (0.0,) * channels, (1.0,) * channels
-            yield plain(read, extent, size, zeros, ones, self.head.config.crop).clamp_(0, 1)
+            crop = self.head.config.crop
+            yield plain(read, extent, size, zeros, ones, crop, bicubic).clamp_(0, 1)
 
     def scores(self, batches: Iterable[Float[Tensor, "_ C S S"]]) -> Float[Tensor, "N K"]:
         """Each class's score, 0 to 1, for images in [0, 1], on the CPU."""

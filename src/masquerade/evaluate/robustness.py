@@ -6,7 +6,7 @@ so the answer is a curve. Beside it stand random noise of the same size, which m
 nothing, and an attack on the encoder that sees no label (section 7.3 of papers/aemim.md).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ class Config(JudgedConfig):
         images: At most so many images of each test set are attacked, evenly spaced; 0 takes all.
         shifts: Folders of variants of ImageNet by name: `imagenet_a`, `imagenet_r`,
             `imagenet_sketch`, `imagenet_v2`, `stylized_imagenet`.
+        interpolation: How the pictures of variants are resized: `bicubic` as MAE measured them;
+            the test images they stand beside, likewise.
         skip_classes: Whether images of classes that the classifier does not know are left out;
             else they are refused.
     """
@@ -54,6 +56,7 @@ class Config(JudgedConfig):
     autoattack: bool = False
     images: int = Field(1000, ge=0)
     shifts: dict[str, str] = Field(default_factory=dict)
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     skip_classes: bool = False
 
     @field_validator("linf", "l2")
@@ -124,14 +127,15 @@ class Robustness(Protocol):
         if not self.config.shifts:
             return
         known = numbers(train, judge.head.classes)
+        bicubic = self.config.interpolation == "bicubic"
         for name, path in self.config.shifts.items():
             skip = self.config.skip_classes
             found = Shifted.load(name, path, judge.encoder.size, known, skip)
-            metrics[f"{name}/top1"] = found.top1(judge)
+            metrics[f"{name}/top1"] = found.top1(judge, bicubic)
             if len(found.among) < len(judge.head.classes):
                 for test, images in tests.items():
                     labels = aligned(images, judge.head.classes)
-                    same = chosen(judge, images, labels, found.among)
+                    same = chosen(judge, images, labels, found.among, bicubic)
                     if same is not None:
                         metrics[f"{name}/{test}_same_classes_top1"] = same
             if found.note:

@@ -91,9 +91,9 @@ class Shifted(NamedTuple):
             )
         return cls(images, labels, places[places >= 0].unique(), note)
 
-    def top1(self, judge: Judge) -> float:
+    def top1(self, judge: Judge, bicubic: bool) -> float:
         """How often the classifier is right when it chooses among the variant's classes."""
-        found = chosen(judge, self.images, self.labels, self.among)
+        found = chosen(judge, self.images, self.labels, self.among, bicubic)
         assert found is not None  # every class among them has a folder with images
         return found
 
@@ -109,11 +109,15 @@ def counted(name: str, text: str) -> str:
 
 
 def chosen(
-    judge: Judge, images: ImageSet, labels: Int[Tensor, " N"], among: Int[Tensor, " F"]
+    judge: Judge,
+    images: ImageSet,
+    labels: Int[Tensor, " N"],
+    among: Int[Tensor, " F"],
+    bicubic: bool,
 ) -> float | None:
     """The share of right answers among some classes, over the images of these; None without any."""
     rows = torch.nonzero(torch.isin(labels, among))[:, 0]
     if not len(rows):
         return None
-    scores = judge.scores(judge.pixels(images.subset(rows)))[:, among]
+    scores = judge.scores(judge.pixels(images.subset(rows), bicubic))[:, among]
     return float((among[scores.argmax(dim=1)] == labels[rows]).double().mean())

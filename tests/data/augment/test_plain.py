@@ -20,13 +20,18 @@ ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         (96, 37, 33, 0.5),
     ],
 )
+@pytest.mark.parametrize("bicubic", [False, True])
 def test_it_agrees_with_resize_and_centre_crop_of_torchvision(
-    photos: Tensor, height: int, width: int, size: int, crop: float
+    photos: Tensor, height: int, width: int, size: int, crop: float, bicubic: bool
 ):
     images = photos[:8, :, :height, :width]
-    reference = v2.Compose([v2.Resize(round(size / crop), antialias=True), v2.CenterCrop(size)])
+    mode = v2.InterpolationMode.BICUBIC if bicubic else v2.InterpolationMode.BILINEAR
+    shorter = round(size / crop)
+    reference = v2.Compose([v2.Resize(shorter, mode, antialias=True), v2.CenterCrop(size)])
     extent = torch.tensor([[height, width]]).repeat(8, 1)
-    gap = (plain(images, extent, size, ZERO, ONE, crop) * 255 - reference(images)).abs()
+    # Its bytes are cut between the two passes where cubic filters overshoot; its floats are not.
+    want = reference(images.float()).clamp(0, 255) if bicubic else reference(images)
+    gap = (plain(images, extent, size, ZERO, ONE, crop, bicubic) * 255 - want).abs()
     assert gap.mean() < 0.5
     assert gap.max() <= 2
 

@@ -15,6 +15,7 @@ def plain(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     crop: float = 1.0,
+    bicubic: bool = False,
 ) -> Float[Tensor, "B C S S"]:
     """The centre `size` x `size` pixels of each image, resized and standardised in float32.
 
@@ -29,6 +30,8 @@ def plain(
         std: Standard deviation of each channel in [0, 1] units; becomes 1.
         crop: Share of the shorter side that is kept, above 0, at most 1. 0.875 is the habit on
             ImageNet (256 to 224).
+        bicubic: Cubic resampling instead of bilinear; it may go beyond the range of the pixels,
+            and what does is cut.
 
     Returns:
         float32, channels last in memory where there are 3 channels.
@@ -42,7 +45,7 @@ def plain(
     out = torch.empty(b, channels, size, size, device=images.device, memory_format=layout)
     shift, spread = (torch.tensor(n, device=images.device)[:, None, None] for n in (mean, std))
     extent = extent.cpu()
-    rows, columns = centred(extent, size, round(size / crop), (height, width))
+    rows, columns = centred(extent, size, round(size / crop), (height, width), bicubic)
     boxes = torch.cat([torch.zeros_like(extent), extent], 1)[None]
     for some, _, _, source in pieces(images, boxes, torch.float32):
         tall, wide = (
@@ -50,12 +53,18 @@ def plain(
             for m, seen in zip((rows, columns), source.shape[1:3], strict=True)
         )
         pixels = resample(source, tall, wide).div_(peak(images))
+        if bicubic:
+            pixels.clamp_(0, 1)
         out[some] = pixels.sub_(shift).div_(spread)
     return out
 
 
 def centred(
-    extent: Int[Tensor, "B 2"], size: int, shorter: int, canvas: tuple[int, int]
+    extent: Int[Tensor, "B 2"],
+    size: int,
+    shorter: int,
+    canvas: tuple[int, int],
+    bicubic: bool = False,
 ) -> tuple[Float[Tensor, "R S H"], Float[Tensor, "R S W"]]:
     """Sampling matrices of rows and columns; one of each if all images have the same extent."""
     if (extent == extent[:1]).all():
@@ -66,7 +75,15 @@ def centred(
     scale = extent.double() / resized
     start = torch.zeros(len(extent))
     rows, columns = (
-        sampling(start, extent[:, a], size, canvas[a], scale=scale[:, a], first=first[:, a])
+        sampling(
+            start,
+            extent[:, a],
+            size,
+            canvas[a],
+            bicubic=bicubic,
+            scale=scale[:, a],
+            first=first[:, a],
+        )
         for a in (0, 1)
     )
     return rows, columns
