@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs by its path
@@ -96,7 +97,12 @@ def main(words: Sequence[str] | None = None) -> int:
         rows = {m: study.measured(data, m, count, epochs[data]) for m in METHODS}
         others = untrained(study.place(baseline[data]))
         figures[data] = {"methods": rows, "baselines": others}
-        body += [f"## {data}", scores(rows, others), differences(rows), *said_of(rows, count)]
+        body += [
+            f"## {data}",
+            scores(rows, others),
+            differences(rows),
+            *said_of(rows, others, count),
+        ]
         goals += judged(data, rows)
     write("filling", "Filled masks against none", [READING, *body], figures, goals, where)
     return 0
@@ -181,14 +187,20 @@ def judged(data: str, rows: dict[str, Rows]) -> list[Goal]:
     return goals
 
 
-def said_of(rows: dict[str, Rows], count: int) -> list[str]:
-    """Which methods do not beat their framework without masks, in words."""
+def said_of(rows: dict[str, Rows], others: dict[str, dict[str, float]], count: int) -> list[str]:
+    """Which methods do not beat their framework without masks, and which beat raw pixels."""
     seeds = f"every one of {count} seeds" if count > 1 else "the one seed"
     told = []
     for title, own, rival in COMPARED:
         short = [m for name in FRAMEWORKS for m in unbeaten(rows, name, own, rival)]
         told.append(f"- {title}: " + (", ".join(short) or "none"))
-    return [f"Not above no masks on {seeds}:", "\n".join(told)]
+    above = [
+        method
+        for method, found in rows.items()
+        if all(mean(row[c] for row in found) > others["pixels"][c] for c in ("knn", "linear"))
+    ]
+    pixels = f"Above raw pixels by kNN and linear, on average: {', '.join(above) or 'none'}."
+    return [f"Not above no masks on {seeds}:", "\n".join(told), pixels]
 
 
 READING = (
