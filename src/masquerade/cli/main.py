@@ -201,9 +201,12 @@ def tickets(words: Words = None, json: Json = False) -> None:
 
     masquerade tickets transfer runs/tickets/digits method=snr train=descend
 
+    masquerade tickets landscape runs/tickets/digits
+
     NAME is a recipe (masquerade list searches) or the folder of a search that was cut. Each round
     trains, prunes and rewinds; by evolution strategies (masquerade list strategies) or descent.
-    transfer trains the tickets of a finished search on another problem= or by another train=.
+    transfer trains the tickets of a finished search on another problem= or by another train=;
+    landscape measures barriers between its optima and how sharp they are.
     out= is the folder, scale=small|paper|smoke the size of the recipe, devices= the processes.
     """
     from masquerade.cli import ticketing

@@ -7,13 +7,14 @@ from masquerade.cli import show
 from masquerade.cli.words import most, sorted_out
 from masquerade.core.errors import WrongPath
 from masquerade.core.rundir import RunDir
-from masquerade.jobs import tickets, transfer
+from masquerade.jobs import landscape, tickets, transfer
 from masquerade.jobs.tickets import CONTENT, Tickets
 from masquerade.jobs.transfer import Transfer
 from masquerade.recipes import base
 
 OWN = ("out", "scale", "devices")
 USAGE = "masquerade tickets RECIPE-OR-RUN key=value ..."
+LANDSCAPE = "masquerade tickets landscape RUN points=11"
 TRANSFER = "masquerade tickets transfer RUN method=... key=value ..."
 
 
@@ -21,6 +22,9 @@ def run(words: list[str], as_json: bool) -> None:
     """Search for tickets, go on with a search, or transfer its tickets."""
     if words[:1] == ["transfer"]:
         moved(words[1:], as_json)
+        return
+    if words[:1] == ["landscape"]:
+        looked(words[1:], as_json)
         return
     told = sorted_out(words, OWN, Tickets.model_fields)
     if not told.targets:
@@ -39,7 +43,7 @@ def run(words: list[str], as_json: bool) -> None:
     done = tickets.run(config, out, show.say)
     shown(done, as_json)
     if not as_json:
-        show.following(f"masquerade tickets transfer {done.path}")
+        show.following(f"masquerade tickets transfer {done.path}", f"masquerade report {done.path}")
 
 
 def moved(words: list[str], as_json: bool) -> None:
@@ -55,6 +59,21 @@ def moved(words: list[str], as_json: bool) -> None:
     config = plain.override([*told.settings, *devices(given)])
     out = given.get("out", f"{source.path}-transfer")
     shown(transfer.run(config, out, show.say), as_json)
+
+
+def looked(words: list[str], as_json: bool) -> None:
+    """Barriers between the optima of a finished search, and how sharp they are."""
+    told = sorted_out(words, ("points",))
+    if not told.targets:
+        raise ValueError(f"name the folder of a finished search: {LANDSCAPE}")
+    most(told.targets, 1, LANDSCAPE)
+    folder = RunDir(told.targets[0])
+    found = landscape.run(folder, told.whole("points", 11), show.say)
+    if as_json:
+        show.as_json(found)
+        return
+    show.result(folder.path / landscape.LANDSCAPE)
+    show.following(f"masquerade report {folder.path}")
 
 
 def devices(given: dict[str, str]) -> list[str]:

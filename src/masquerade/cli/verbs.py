@@ -153,6 +153,10 @@ def report(words: list[str], as_json: bool) -> None:
     if demo_folder.has("demo.json"):
         most(targets, 1, "masquerade report DEMO")
         place = page.write_demo(demo_folder)
+    elif demo_folder.has("tickets.json"):
+        from masquerade.report import tickets
+
+        place = tickets.write(demo_folder, [RunDir(target) for target in targets[1:]])
     else:
         run, *others = [api.existing(target) for target in targets]
         place = page.write(run, others)
