@@ -39,6 +39,8 @@ from masquerade.jobs.labelled import Material
 
 ENCODER = ROOT / "runs/foundation/fashion_mnist-0/simclr-same-cpu"
 BUDGETS = {50: (5, 10, 15, 20), 250: (10, 20, 40, 60), 1200: (50, 100, 200, 300)}
+FEW = 2000  # labelled images of the case with too few of them, and its partitions and budgets
+TRAP = {50: (2, 5, 10, 15), 250: (5, 10, 20, 40)}
 NAMES = {"dpa": "DPA", "roe_dpa": "DPA + ROE", "fa": "FA", "roe_fa": "FA + ROE"}
 
 
@@ -165,12 +167,31 @@ def materials(run: RunDir, tests: int) -> dict[str, Material]:
                 digests=[whole.digests[i] for i in rows.tolist()],
                 images=None,
             )
+        if name == "pixels":
+            found["few labels"] = few(whole)
         seconds = time.process_time() - start
         print(f"{name}: {len(found[name].labels):,} images, {seconds:.0f} CPU-s", file=sys.stderr)
     return found
 
 
-def certificates(material: Material, parts: int, spread: int) -> dict[str, Any]:
+def few(whole: Material) -> Material:
+    """The first labelled images alone, and fewer test images."""
+    tests = whole.tests
+    some = tests._replace(
+        features=tests.features[:FEW], truth=tests.truth[:FEW], files=tests.files[:FEW], images=None
+    )
+    return whole._replace(
+        features=whole.features[:FEW],
+        labels=whole.labels[:FEW],
+        digests=whole.digests[:FEW],
+        images=None,
+        tests=some,
+    )
+
+
+def certificates(
+    material: Material, parts: int, spread: int, budgets: tuple[int, ...]
+) -> dict[str, Any]:
     """All rules on one set of features."""
     config = Certify(data=fashion_mnist.Config(), parts=parts, spread=spread)
     start = time.process_time()
@@ -180,7 +201,7 @@ def certificates(material: Material, parts: int, spread: int) -> dict[str, Any]:
         fitted = ensemble.fit(material.training(how), material.classes, how, config.learner)
         found |= certified(config, rules, fitted, material, lambda text: None)
     seconds = time.process_time() - start
-    told = radii.result(config.tree(), BUDGETS[parts], material, claim(config, material), found)
+    told = radii.result(config.tree(), budgets, material, claim(config, material), found)
     print(f"k = {parts}: {seconds:.0f} CPU-seconds", file=sys.stderr)
     return {**told, "cpu_seconds": seconds}
 
@@ -200,13 +221,18 @@ def page(rows: list[Timed], real: dict[str, dict[int, dict[str, Any]]], spread: 
         return body
     body += [
         "## Fashion-MNIST",
-        "Certified accuracy in per cent against the number of poisoned partitions R, on the "
-        f"{next(iter(next(iter(real.values())).values()))['tests']:,} test images; ridge heads, "
-        f"FA with d = {spread}. `one model` is the mean accuracy of a single head.",
+        "Certified accuracy in per cent against the number of poisoned partitions R, on test "
+        f"images; ridge heads, FA with d = {spread}. `one model` is the mean accuracy of a single "
+        "head. `few labels` are pixels of the first labelled images alone: what partitions that "
+        "are too small do to the run-off election.",
+        "The default strength of ridge, 0.1, was chosen among six powers by certified accuracy on "
+        "the first 1,500 of these test images: on this set the figures are that much too good, "
+        "and the assumption that the base learner was chosen without these labels does not hold.",
     ]
     for name, sizes in real.items():
         some = next(iter(sizes.values()))
-        body.append(f"### {name}: {some['images']:,} labelled images, scope `{some['scope']}`")
+        title = f"{some['images']:,} labelled, {some['tests']:,} test images"
+        body.append(f"### {name}: {title}, scope `{some['scope']}`")
         for k, told in sizes.items():
             sized = told["rules"]["dpa"]["health"]
             lines = [
@@ -216,7 +242,12 @@ def page(rows: list[Timed], real: dict[str, dict[int, dict[str, Any]]], spread: 
                 )
                 for rule, r in told["rules"].items()
             ]
-            columns = (f"k = {k}", "one model", "R = 0", *(f"R = {b}" for b in BUDGETS[k]))
+            columns = (
+                f"k = {k}",
+                "one model",
+                "R = 0",
+                *(f"R = {b}" for b in told["rules"]["dpa"]["certified"]),
+            )
             body.append(table(columns, lines))
             body.append(
                 f"{sized['mean']:.0f} images per partition ({sized['least']} to {sized['most']}), "
@@ -242,7 +273,10 @@ def main() -> None:
     real: dict[str, dict[int, dict[str, Any]]] = {}
     if asked.parts:
         for name, material in materials(RunDir(asked.run), asked.tests).items():
-            real[name] = {k: certificates(material, k, asked.spread) for k in asked.parts}
+            sizes = TRAP if name == "few labels" else {k: BUDGETS[k] for k in asked.parts}
+            real[name] = {
+                k: certificates(material, k, asked.spread, budgets) for k, budgets in sizes.items()
+            }
     goals = [
         Goal(f"{r.what}: at most {r.goal:g} CPU-s", f"{r.seconds:.2f}", r.seconds <= r.goal)
         for r in rows
