@@ -48,7 +48,11 @@ def budgets() -> dict[str, Tickets]:
 
 def main(names: list[str]) -> None:
     """Run what is missing and write the results."""
-    found: dict[str, Any] = {"machine": machine(Runtime(precision="float32", threads=1).resolved()), "searches": {}, "transfers": {}}
+    found: dict[str, Any] = {
+        "machine": machine(Runtime(precision="float32", threads=1).resolved()),
+        "searches": {},
+        "transfers": {},
+    }
     for name, config in budgets().items():
         if name in names or (RUNS / name / CONTENT).exists():
             run = tickets.run(config, RUNS / name, print)
