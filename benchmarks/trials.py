@@ -4,6 +4,7 @@ Every method trains for equal epochs; then its baseline trains once more for the
 the method took. What is done already is not done again, so a script that is cut goes on.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,20 @@ from typing import NamedTuple
 from masquerade.core.rundir import RunDir
 
 IMAGES: dict[str, list[str]] = {"fashion_mnist": ["data=fashion_mnist", "limit=10000"]}
+EPOCHS = {"toybox": 6, "fashion_mnist": 2}  # 372 and 312 steps of 64 images each
+CNN = [  # a ResNet-18 of a block per stage and a quarter of the widths, four times fewer pixels
+    "backbone.stem=imagenet",
+    "backbone.options="
+    + json.dumps(
+        {
+            "layers": [1, 1, 1, 1],
+            "channels": [16, 32, 64, 128],
+            "stem_type": "deep",
+            "stem_width": 16,
+        }
+    ),
+    "optimizers.encoder.lr=0.003",
+]
 
 
 class Case(NamedTuple):
