@@ -22,7 +22,6 @@ from masquerade.core.types import Views
 from masquerade.engine.task import Carry
 from masquerade.maskers.base import Masker, Occluded
 from masquerade.networks.heads import PredictorConfig, ProjectorConfig
-from masquerade.networks.norms import SyncBatchNorm
 from masquerade.objectives import byol, moco, simclr, simsiam
 from masquerade.pretext.siamese import Siamese
 
@@ -193,8 +192,8 @@ def test_three_steps_end_in_the_official_weights_copy_and_queue():
     o = oracle("moco_v2_mixmask_3steps")
     it = moco_of(o, float(o["m"]))
     groups = [p for group in it.groups() for p in group.params]
-    rates = {"lr": float(o["lr"]), "momentum": float(o["momentum"])}
-    optimizer = torch.optim.SGD(groups, weight_decay=float(o["wd"]), **rates)
+    rate, momentum, decay = (float(o[key]) for key in ("lr", "momentum", "wd"))
+    optimizer = torch.optim.SGD(groups, lr=rate, momentum=momentum, weight_decay=decay)
     for step in range(3):
         (x1, x2), mask = o["x"][step], o["masks"][step]
         masker = Given((mask * x1 + (1 - mask) * x1.flip(0), mask.mean(), REVERSED, 1))
@@ -232,8 +231,9 @@ def test_an_empty_mask_gives_the_base_loss_twice(name):
 
 
 def statistics_of(module):
-    norms = [m for m in module.modules() if isinstance(m, SyncBatchNorm | torch.nn.BatchNorm2d)]
-    return [m.running_mean.clone() for m in norms], [int(m.num_batches_tracked) for m in norms]
+    buffers = list(module.named_buffers())
+    means = [buffer.clone() for name, buffer in buffers if name.endswith("running_mean")]
+    return means, [int(b) for name, b in buffers if name.endswith("num_batches_tracked")]
 
 
 @every_framework
