@@ -55,7 +55,7 @@ def simmim(scale: Scale = "small") -> Pretrain:
             options={"window_size": 6, "drop_path_rate": 0.0},
         ),
         augment=PLAIN.replace(crop_scale=(0.67, 1.0), interpolation="bilinear"),
-        optimizers=Optimizers(encoder=steps(8e-4, 0.05, 10, end=4e-5, start=4e-6)),
+        optimizers=Optimizers(encoder=steps(8e-4, 0.05, 10.0, end=4e-5, start=4e-6)),
         epochs=100,
         batch=2048,
     )
@@ -96,7 +96,7 @@ def vit_b(title: str, pretext: PretextConfig) -> Pretrain:
         normalise="published",
         backbone=backbone.Config(name="vit_base_patch16_224"),
         augment=PLAIN.replace(interpolation="bicubic"),
-        optimizers=Optimizers(encoder=steps(2.4e-3, 0.05, 40, betas=(0.9, 0.95))),
+        optimizers=Optimizers(encoder=steps(2.4e-3, 0.05, 40.0, betas=(0.9, 0.95))),
         epochs=800,
         batch=4096,
     )
