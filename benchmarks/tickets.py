@@ -1,139 +1,237 @@
-"""What tickets keep: digits, a control task and Fashion-MNIST at reduced budgets, with transfers.
+"""What tickets keep: digits, CartPole and Fashion-MNIST at reduced budgets, with two transfers.
 
-    python benchmarks/tickets.py [digits pendulum fashion_mnist]
+    python benchmarks/tickets.py [digits transfers cartpole fashion_mnist]
 
-Searches that are there in runs/tickets are only read; one that was cut goes on. Writes
-docs/results/tickets.json and tickets.md.
+Searches that are there in runs/tickets are only read; one that was cut goes on. The page is
+written after every part. About 25 CPU-minutes.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import machine
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs by its path
+
+from benchmarks.machine import ROOT, Goal, machine, table, write
 
 from masquerade.core.rundir import RunDir
 from masquerade.engine.runtime import Runtime
-from masquerade.jobs import tickets, transfer
+from masquerade.jobs import landscape, tickets, transfer
 from masquerade.jobs.tickets import CONTENT, Tickets
 from masquerade.jobs.transfer import Transfer
 from masquerade.recipes import evolution_tickets as recipes
 from masquerade.report import tickets as page
-from masquerade.report.intervals import interval
+from masquerade.report.intervals import Interval, interval
+from masquerade.tickets import evolve
+from masquerade.tickets.base import TrainerConfig
+from masquerade.tickets.strategies import pgpe
 
-ROOT = Path(__file__).resolve().parents[1]
-RUNS, OUT = ROOT / "runs" / "tickets", ROOT / "docs" / "results"
+RUNS = ROOT / "runs" / "tickets"
+PARTS = ("digits", "transfers", "cartpole", "fashion_mnist")
 ONE = ["runtime.threads=1"]
-TRANSFERS = {  # of the digits' SNR tickets: what changes
-    "ES to GD": ["train=descend", "train.optimizer.lr=0.003", "train.epochs=40", "train.batch=64"],
-    "SNES to PGPE": ["train.strategy=pgpe", "train.strategy.population=64"],
-}
+EVOLVED = ("snr", "magnitude", "random")
+LEVELS = ["rounds=7", "keep=0.52"]  # 100, 52, 27, 14, 7.3, 3.8 and 2.0 %
+FAR = 0.3  # how much more of the test images than with random masks is far above them
 
 
 def budgets() -> dict[str, Tickets]:
     """The searches by name."""
-    reduced = [f"methods.{m}.train.generations={{}}" for m in ("snr", "magnitude", "random")]
-    smaller = [f"methods.{m}.train.strategy.population=64" for m in ("snr", "magnitude", "random")]
     return {
-        "digits": recipes.digits("small").override(ONE),
-        "pendulum": recipes.pendulum("small").override(
-            [*ONE, *(r.format(100) for r in reduced), *smaller, "rounds=6", "keep=0.5", "seeds=[0]"]
+        "digits": recipes.digits("small").override([*ONE, *LEVELS]),
+        "cartpole": recipes.cartpole("small").override(
+            [
+                *ONE,
+                *LEVELS,
+                *each("generations=40", "strategy.population=64"),
+                "problem.episodes=4",
+                "problem.horizon=200",
+            ]
         ),
         "fashion_mnist": recipes.fashion_mnist("small").override(
-            [*ONE, *(r.format(200) for r in reduced), "rounds=6", "keep=0.5", "seeds=[0]"]
+            [*ONE, *LEVELS, *each("generations=200", "test_every=50"), "seeds=[0, 1]"]
         ),
     }
 
 
-def main(names: list[str]) -> None:
-    """Run what is missing and write the results."""
-    found: dict[str, Any] = {
-        "machine": machine(Runtime(precision="float32", threads=1).resolved()),
-        "searches": {},
-        "transfers": {},
+def targets() -> dict[str, TrainerConfig]:
+    """How the digits' SNR tickets are trained again, by name."""
+    digits = budgets()["digits"].methods
+    strategy = pgpe.Config(population=64)
+    return {
+        "ES to GD": digits["descent"].train,
+        "SNES to PGPE": evolve.Config(strategy=strategy, generations=200, test_every=20),
     }
-    for name, config in budgets().items():
-        if name in names or (RUNS / name / CONTENT).exists():
-            run = tickets.run(config, RUNS / name, print)
-            found["searches"][name] = run.read_json(CONTENT)
+
+
+def each(*changes: str) -> list[str]:
+    """The same changes for every method that evolves."""
+    return [f"methods.{name}.train.{change}" for name in EVOLVED for change in changes]
+
+
+def main(asked: list[str]) -> None:
+    """Run what is missing, part by part, and write the results after each."""
+    where = machine(Runtime(precision="float32", threads=1).resolved())
+    configs = budgets()
+    for part in asked:
+        if part == "transfers":
+            moved(RunDir(RUNS / "digits"))
+        else:
+            run = tickets.run(configs[part], RUNS / part, say)
+            landscape.run(run, say=say)
             page.write(run)
-    if "digits" in found["searches"]:
-        found["transfers"] = moved(RunDir(RUNS / "digits"))
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "tickets.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (OUT / "tickets.md").write_text(markdown(found), encoding="utf-8")
+        told(configs, where)
 
 
-def moved(source: RunDir) -> dict[str, Any]:
-    """The transfers of the digits' tickets."""
-    results, folders = {}, []
-    for name, changes in TRANSFERS.items():
-        config = Transfer.of(source, "snr").override(changes)
-        run = transfer.run(config, RUNS / name.replace(" ", "-").lower(), print)
-        results[name] = run.read_json(CONTENT)
-        folders.append(run)
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def moved(source: RunDir) -> None:
+    """The transfers of the digits' tickets, and the digits' page with them."""
+    folders = []
+    for name, train in targets().items():
+        config = Transfer.of(source, "snr").replace(train=train)
+        folders.append(transfer.run(config, place(name), say))
     page.write(source, folders)
-    return results
 
 
-def markdown(found: dict[str, Any]) -> str:
-    """The results as a page."""
-    where = found["machine"]
-    lines = ["# Lottery tickets without backprop", ""]
-    lines += [f"`python benchmarks/tickets.py` on {where['device']}, {where['utc']}.", ""]
+def place(name: str) -> Path:
+    """The folder of a transfer."""
+    return RUNS / name.replace(" ", "-").lower()
+
+
+def told(configs: dict[str, Tickets], where: dict[str, Any]) -> None:
+    """Write docs/results/tickets.* from what is there."""
+    found: dict[str, dict[str, Any]] = {"searches": {}, "transfers": {}, "landscapes": {}}
+    for name in configs:
+        run = RunDir(RUNS / name)
+        if run.has(CONTENT):
+            found["searches"][name] = run.read_json(CONTENT)
+        if run.has(landscape.LANDSCAPE):
+            found["landscapes"][name] = run.read_json(landscape.LANDSCAPE)
+    for name in targets():
+        if (place(name) / CONTENT).exists():
+            found["transfers"][name] = RunDir(place(name)).read_json(CONTENT)
+    title = "Lottery tickets without backprop"
+    write("tickets", title, body(configs, found), found, goals(found), where)
+
+
+def goals(found: dict[str, dict[str, Any]]) -> list[Goal]:
+    """What section 11 of the paper file says must be seen."""
+    made = []
     for name, search in found["searches"].items():
-        lines += [f"## {name}", "", about(budgets()[name], search), "", *table(search), ""]
-        lines += [*gains(search), ""]
+        if search["measure"] != "accuracy":
+            continue
+        for method in ("snr", "magnitude"):
+            made.append(above(search, method, "random", f"{name}: {method} tickets"))
     for name, search in found["transfers"].items():
-        lines += [f"## Transfer on digits: {name}", ""]
-        lines += [f"Tickets of {search['method']}, trained afresh at every level.", ""]
-        lines += [*table(search), ""]
-    return "\n".join(lines).rstrip() + "\n"
+        made.append(above(search, "transferred", "random", f"digits, {name}: transferred tickets"))
+    return made
 
 
-def about(config: Tickets, search: dict[str, Any]) -> str:
-    """The budget in a sentence."""
-    first = next(iter(config.methods.values())).train.tree()
-    seeds = len(config.seeds)
-    return (
-        f"{search['weights']:,} weights, {search['prunable']:,} prunable. "
-        f"{first['strategy']['kind']}, population {first['strategy']['population']}, "
-        f"{first['generations']} generations a round, {config.rounds} rounds that keep "
-        f"{config.keep:.0%} each, {seeds} seed{'s' * (seeds > 1)}. Test {search['measure']}: mean"
-        + (" and 95 % bootstrap interval." if seeds > 1 else ".")
+def above(search: dict[str, Any], one: str, other: str, what: str) -> Goal:
+    """Whether one kind of tickets is far above another at the last level."""
+    level, gap = page.paired(search, one, other)[-1]
+    return Goal(
+        f"{what} at least {100 * FAR:.0f} points above random masks with {level:.1%} left",
+        points(gap),
+        gap.mean >= FAR,
     )
 
 
-def table(search: dict[str, Any]) -> list[str]:
+def points(gap: Interval) -> str:
+    """A difference of accuracies in words."""
+    return f"{100 * gap.mean:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+
+
+def body(configs: dict[str, Tickets], found: dict[str, dict[str, Any]]) -> list[str]:
+    """Paragraphs and tables."""
+    parts = [
+        "Scores on test examples at the end of each training, the mean over seeds; brackets are "
+        "95 % bootstrap intervals over so few seeds, which are too narrow rather than too wide."
+    ]
+    for name, search in found["searches"].items():
+        parts += [f"## {name}", about(configs[name], search), scores(search)]
+        parts += compared(search)
+        if name in found["landscapes"]:
+            parts += ["Around the optima:", ground(found["landscapes"][name])]
+    for name, search in found["transfers"].items():
+        parts += [
+            f"## digits, {name}",
+            f"Tickets of {search['method']}, each trained afresh at its level; beside them what "
+            "the target finds by itself, and random masks with new weights.",
+            scores(search),
+            *difference(search, "transferred", "native"),
+        ]
+    return parts
+
+
+def about(config: Tickets, search: dict[str, Any]) -> str:
+    """The budget in words."""
+    first = config.methods["snr"].train.tree()
+    strategy, seeds = first["strategy"], len(config.seeds)
+    parts = [
+        f"{search['weights']:,} weights, {search['prunable']:,} prunable; {strategy['kind']}, "
+        f"population {strategy['population']}, {first['generations']} generations a round"
+    ]
+    if "descent" in config.methods:
+        other = config.methods["descent"].train.tree()
+        parts.append(f"descent: {other['optimizer']['kind']}, {other['epochs']} epochs a round")
+    problem = config.problem.tree()
+    if "horizon" in problem:
+        parts.append(f"{problem['episodes']} episodes of at most {problem['horizon']} steps")
+    parts.append(
+        f"{config.rounds} rounds, {seeds} seed{'s' * (seeds > 1)}; test {search['measure']}"
+    )
+    return "; ".join(parts) + "."
+
+
+def scores(search: dict[str, Any]) -> str:
     """The final scores by level."""
     content = page.table(search)
-    rows = [f"| {name} | {' | '.join(cells)} |" for name, cells in content["rows"]]
-    heads = f"| weights left | {' | '.join(content['heads'])} |"
-    return [heads, f"|--:|{'--:|' * len(content['heads'])}", *rows]
+    return table(
+        ("weights left", *content["heads"]), [(name, *cells) for name, cells in content["rows"]]
+    )
 
 
-def gains(search: dict[str, Any]) -> list[str]:
-    """Signal-to-noise against magnitude, paired by seed, as far down as it goes."""
-    said = page.gain(search)
-    if not said:
-        return []
-    one, other = search["scores"]["snr"], search["scores"]["magnitude"]
-    low = [
-        one[seed][k]["final"] - other[seed][k]["final"]
-        for seed in one
-        for k, level in enumerate(one[seed])
-        if level["remaining"] < 0.05
+def compared(search: dict[str, Any]) -> list[str]:
+    """Signal-to-noise against magnitude, and evolution against descent, paired by seed."""
+    said = difference(search, "snr", "magnitude")
+    if "descent" in search["scores"]:
+        said += difference(search, "snr", "descent")
+    return said
+
+
+def difference(search: dict[str, Any], one: str, other: str) -> list[str]:
+    """Two methods at every level, and below 5 % in one figure."""
+    rows = page.paired(search, one, other)
+    told = [
+        (f"{level:.1%}", f"{d.mean:+.4g}", f"{d.low:+.4g} to {d.high:+.4g}") for level, d in rows
     ]
-    whole = interval(low)
-    lines = [f"- {text}" for text in said]
+    low = page.gaps(search, one, other, below=0.05)
+    parts = [table(("weights left", f"{one} - {other}", "95 %"), told)]
     if low:
-        lines.append(
-            f"- below 5 % left, all levels and seeds together: {whole.mean:+.4f} "
-            f"({whole.low:+.4f} to {whole.high:+.4f})"
+        whole = interval(low)
+        sure = "ahead" if whole.low > 0 else "behind" if whole.high < 0 else "neither"
+        parts.append(
+            f"Below 5 % left, levels and seeds together, {one} minus {other}: {whole.mean:+.4g} "
+            f"({whole.low:+.4g} to {whole.high:+.4g}): {sure}."
         )
-    return lines
+    return parts
+
+
+def ground(found: dict[str, Any]) -> str:
+    """Barriers to the next level's optimum and sharpness, the mean over seeds, dense and sparse."""
+    rows = []
+    for method, seeds in found["found"].items():
+        runs = list(seeds.values())
+        barriers = [interval([run[k]["barrier"] for run in runs]).mean for k in (0, -2)]
+        drops = [interval([run[k]["drop"] for run in runs]).mean for k in (0, -1)]
+        rows.append((method, *(f"{v:.3g}" for v in (*barriers, *drops))))
+    columns = ("barrier, first to second", "barrier, last two", "drop, dense", "drop, last")
+    return table(("method", *columns), rows)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["digits", "pendulum", "fashion_mnist"])
+    main(sys.argv[1:] or list(PARTS))

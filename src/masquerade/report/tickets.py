@@ -12,7 +12,7 @@ from masquerade.core.rundir import RunDir
 from masquerade.jobs.landscape import LANDSCAPE, shelf
 from masquerade.jobs.tickets import CONTENT
 from masquerade.report.figures import LEFT, RIGHT, WIDTH, Chart, Curve, Tick, chart
-from masquerade.report.intervals import interval
+from masquerade.report.intervals import Interval, interval
 from masquerade.report.pictures import Cell, uri
 from masquerade.report.read import Series
 from masquerade.report.template import rendered
@@ -117,19 +117,38 @@ def table(found: dict[str, Any]) -> dict[str, Any]:
     return {"heads": heads, "rows": rows}
 
 
+def gaps(found: dict[str, Any], one: str, other: str, below: float = 2.0) -> list[float]:
+    """Scores of one method minus another's: each seed at each level with less left than `below`."""
+    here, there = found["scores"][one], found["scores"][other]
+    return [
+        row["final"] - there[seed][k]["final"]
+        for seed, rows in here.items()
+        for k, row in enumerate(rows)
+        if row["remaining"] < below
+    ]
+
+
+def paired(found: dict[str, Any], one: str, other: str) -> list[tuple[float, Interval]]:
+    """At each level: what is left, and one method minus another, paired by seed."""
+    here, there = found["scores"][one], found["scores"][other]
+    return [
+        (
+            level["remaining"],
+            interval([here[seed][k]["final"] - there[seed][k]["final"] for seed in here]),
+        )
+        for k, level in enumerate(next(iter(here.values())))
+    ]
+
+
 def gain(found: dict[str, Any]) -> list[str]:
     """Sentences: signal-to-noise against magnitude at each level, paired by seed."""
     if not {"snr", "magnitude"} <= set(found["scores"]):
         return []
-    one, other = found["scores"]["snr"], found["scores"]["magnitude"]
-    said = []
-    for k, level in enumerate(next(iter(one.values()))):
-        each = interval([one[seed][k]["final"] - other[seed][k]["final"] for seed in one])
-        said.append(
-            f"{level['remaining']:.1%} left: SNR minus magnitude {each.mean:+.4g} "
-            f"({each.low:+.4g} to {each.high:+.4g})"
-        )
-    return said
+    return [
+        f"{level:.1%} left: SNR minus magnitude {each.mean:+.4g} ({each.low:+.4g} to "
+        f"{each.high:+.4g})"
+        for level, each in paired(found, "snr", "magnitude")
+    ]
 
 
 def masks(folder: RunDir, found: dict[str, Any]) -> list[Shown]:
