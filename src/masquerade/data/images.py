@@ -17,6 +17,8 @@ from jaxtyping import Int, UInt
 from numpy.typing import NDArray
 from torch import Tensor
 
+from masquerade.data.dense import Dense
+
 SAMPLE = 2000  # images that `statistics` looks at, at most
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -33,7 +35,8 @@ class ImageSet:
         targets: Columns of N rows. "label": int64, -1 = none. "mask": uint8 [N, H, W], exact
             (toybox: 1 = object, 2 = clutter). "group": int64; images of one group show the same
             thing and must not be torn apart by a split.
-        classes: Names of the labels.
+        dense: Boxes, masks and classes of the objects in each image; None where none are drawn.
+        classes: Names of the labels, and of the classes of objects.
         files: A readable name per image ("cats/001.jpg").
         paths: Where each image's file lies; empty where images do not come from image files.
         notes: Sentences the user should read: what was skipped and why, what a split is.
@@ -46,6 +49,7 @@ class ImageSet:
         *,
         extent: NDArray[Any] | None = None,
         targets: dict[str, NDArray[Any]] | None = None,
+        dense: Dense | None = None,
         classes: tuple[str, ...] = (),
         files: tuple[str, ...] = (),
         paths: tuple[Path, ...] = (),
@@ -60,6 +64,7 @@ class ImageSet:
             pixels: [N, H, W, C], uint8 or uint16; usually a read-only memory map.
             extent: See the class; indexed like the set, not like `pixels`, as all columns are.
             targets: See the class.
+            dense: See the class.
             classes: See the class.
             files: See the class; "0", "1", ... where none are given.
             paths: See the class.
@@ -76,6 +81,7 @@ class ImageSet:
         self.name = name
         self.extent = extent
         self.targets = targets or {}
+        self.dense = dense
         self.classes = classes
         self.files = files or tuple(str(i) for i in range(count))
         self.paths = paths
@@ -88,6 +94,7 @@ class ImageSet:
             "extent": extent,
             "files": self.files,
             "paths": paths or None,
+            "dense": dense,
             **self.targets,
         }
         for column, values in columns.items():
@@ -143,6 +150,7 @@ class ImageSet:
             self._pixels,
             extent=None if self.extent is None else self.extent[picked],
             targets={column: values[picked] for column, values in self.targets.items()},
+            dense=None if self.dense is None else self.dense.subset(picked),
             classes=self.classes,
             files=tuple(self.files[i] for i in picked),
             paths=tuple(self.paths[i] for i in picked) if self.paths else (),
@@ -158,6 +166,10 @@ class ImageSet:
     def labelled(self, label: NDArray[np.int64], classes: tuple[str, ...]) -> "ImageSet":
         """The same set with a class for each image, -1 = none."""
         return self._but(targets={**self.targets, "label": label}, classes=classes)
+
+    def outlined(self, dense: Dense, classes: tuple[str, ...]) -> "ImageSet":
+        """The same set with the objects in each image."""
+        return self._but(dense=dense, classes=classes)
 
     def digests(self) -> list[str]:
         """A name for each image's content: blake2b-128 of its pixels inside the extent, as hex.
@@ -222,6 +234,7 @@ class ImageSet:
         kept = {
             "extent": self.extent,
             "targets": self.targets,
+            "dense": self.dense,
             "classes": self.classes,
             "files": self.files,
             "paths": self.paths,

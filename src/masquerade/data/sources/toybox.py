@@ -53,7 +53,7 @@ class Config(SourceConfig):
         self.known(split)
         per_class = self.per_class if split == "train" else self.per_class_test
         order = compose.Order(self.preset, split, self.domains, per_class, self.pixels, self.draw)
-        choice = self._choice(split)
+        choice = chosen(self.preset, split, self.domains)
         name = f"toybox {self.preset} {split}"
         count = per_class * len(choice.names)
         made = cache.prepared(name, cache.key("toybox", order), lambda b: fill(b, order, count))
@@ -72,19 +72,25 @@ class Config(SourceConfig):
             folder=made.folder,
         )
 
-    def _choice(self, split: str) -> compose.Choice:
-        preset = compose.PRESETS[self.preset]
-        makers = {row["domain"] for row in compose.bank().cutouts if row["bank"] == preset.bank}
-        if wrong := sorted(set(self.domains) - makers):
-            have = ", ".join(sorted(makers))
-            raise ValueError(f"{self.preset} has no domain {', '.join(wrong)}; it has: {have}")
-        choice = compose.bank().choose(preset, split, self.domains)
-        if empty := [name for name in choice.names if not choice.tree[name]]:
-            raise ValueError(
-                f"{self.preset} {split} has no {', '.join(empty)} from {', '.join(self.domains)}; "
-                "name more domains"
-            )
-        return choice
+
+def chosen(preset: str, split: str, domains: tuple[str, ...]) -> compose.Choice:
+    """What a split may be composed of.
+
+    Raises:
+        ValueError: There is no such domain, or a class has no object from those named.
+    """
+    wanted = compose.PRESETS[preset]
+    makers = {row["domain"] for row in compose.bank().cutouts if row["bank"] == wanted.bank}
+    if wrong := sorted(set(domains) - makers):
+        have = ", ".join(sorted(makers))
+        raise ValueError(f"{preset} has no domain {', '.join(wrong)}; it has: {have}")
+    choice = compose.bank().choose(wanted, split, domains)
+    if empty := [name for name in choice.names if not choice.tree[name]]:
+        raise ValueError(
+            f"{preset} {split} has no {', '.join(empty)} from {', '.join(domains)}; "
+            "name more domains"
+        )
+    return choice
 
 
 @functools.cache
