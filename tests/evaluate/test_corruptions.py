@@ -71,6 +71,16 @@ def test_extra_kinds_enter_no_mean(pixels, tinted: Tinted):
     assert "test/saturate_top1" in found.metrics
 
 
+def test_only_so_many_images_evenly_spaced_are_corrupted(pixels, tinted: Tinted):
+    config = Config(kinds=("contrast",), severities=(5,), images=10, head=knn.Config(k=3))
+    train, test = tinted(60, noise=190), tinted(40, name="new", noise=190)
+    some = config.build().run(pixels, train, {"test": test}, Seed(0))
+    chosen = test.subset(torch.linspace(0, 39, 10).round().long())
+    whole = config.replace(images=0).build().run(pixels, train, {"test": chosen}, Seed(0))
+    assert some.metrics == whole.metrics
+    assert "at most 10 images of a set" in some.notes[-1]
+
+
 def test_a_set_without_labels_is_said_and_left_out(pixels, tinted: Tinted):
     bare = ImageSet("bare", tinted(9).pixels)
     config = Config(kinds=("contrast",), severities=(1,))

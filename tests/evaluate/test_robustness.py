@@ -19,9 +19,9 @@ from masquerade.evaluate import finetune, knn, linear, shifts
 from masquerade.evaluate.base import ProtocolConfig
 from masquerade.evaluate.finetune import Tuned
 from masquerade.evaluate.frozen import Frozen
-from masquerade.evaluate.judged import Judge
+from masquerade.evaluate.judged import Judge, spaced
 from masquerade.evaluate.mixing import Mixing
-from masquerade.evaluate.robustness import Config, spaced
+from masquerade.evaluate.robustness import Config
 from masquerade.evaluate.shifts import Shifted, chosen
 from masquerade.evaluate.tuning import CROPS
 from masquerade.evaluate.whitebox import Siege, Strike, Target, randomly

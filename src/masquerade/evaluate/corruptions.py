@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from masquerade.core.seed import Seed
@@ -32,7 +32,7 @@ from masquerade.evaluate.corrupting.kinds import (
     corrupted,
 )
 from masquerade.evaluate.frozen import Frozen
-from masquerade.evaluate.judged import Judge, JudgedConfig, share
+from masquerade.evaluate.judged import Judge, JudgedConfig, share, spaced
 from masquerade.evaluate.released import Release
 
 SMALL = 64  # the longest side, in pixels, that gets CIFAR's strengths
@@ -50,7 +50,9 @@ class Config(JudgedConfig):
         constants: How strong each severity is: `imagenet` for photographs of about 224 px, `cifar`
             for images of about 32; `auto` takes `cifar` up to 64 px.
         released: The folder of ImageNet-C or CIFAR-C; its kinds and severities are read instead,
-            whatever the three settings above say. Empty makes them from the test images.
+            whatever the settings above say. Empty makes them from the test images.
+        images: At most so many images of each test set are corrupted, evenly spaced; 0 takes all.
+            Released files are read whole.
         skip_classes: Whether images of ImageNet-C whose class the classifier does not know are
             left out; else they are refused.
     """
@@ -59,6 +61,7 @@ class Config(JudgedConfig):
     severities: tuple[int, ...] = SEVERITIES
     constants: Literal["auto", "imagenet", "cifar"] = "auto"
     released: str = ""
+    images: int = Field(0, ge=0)
     skip_classes: bool = False
 
     @field_validator("kinds")
@@ -134,6 +137,7 @@ class Corruptions(Protocol):
     ) -> Result:
         """Fit on `train`, measure on each of `tests` after each corruption, or on the release."""
         judge = self.config.judge(encoder, train, seed)
+        tests = {name: self._some(images, judge) for name, images in tests.items()}
         labelled = {
             name: labels
             for name, images in tests.items()
@@ -149,6 +153,14 @@ class Corruptions(Protocol):
             metrics |= table.metrics(name, clean[name])
             arrays |= table.arrays(name)
         return Result(metrics, arrays, None, (*self._notes(judge), *unmeasured(tests, labelled)))
+
+    def _some(self, images: ImageSet, judge: Judge) -> ImageSet:
+        """The images of a set that are corrupted: all, or so many of the labelled ones."""
+        if not self.config.images or self.config.released:
+            return images
+        labels = aligned(images, judge.head.classes)
+        rows = spaced(torch.nonzero(labels >= 0)[:, 0], self.config.images)
+        return images.subset(rows) if len(rows) else images
 
     def _made(self, judge: Judge, images: ImageSet, labels: Int[Tensor, " N"], seed: Seed) -> Table:
         config = self.config
@@ -195,11 +207,12 @@ class Corruptions(Protocol):
 
     def _notes(self, judge: Judge) -> tuple[str, ...]:
         config, size = self.config, judge.encoder.size
+        some = f", at most {config.images:,} images of a set" if config.images else ""
         return (
             *judge.notes,
             f"corrupted here at {size} px with the strengths of {config.strength(size)}, "
-            f"{len(config.kinds)} kinds at {len(config.severities)} severities: accuracies of "
-            "their own, not comparable with published ones, and no mCE",
+            f"{len(config.kinds)} kinds at {len(config.severities)} severities{some}: accuracies "
+            "of their own, not comparable with published ones, and no mCE",
         )
 
 

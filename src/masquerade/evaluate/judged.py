@@ -95,6 +95,13 @@ class Judge(NamedTuple):
         return self.head.predict(features).score
 
 
+def spaced(rows: Int[Tensor, " N"], most: int) -> Int[Tensor, " M"]:
+    """At most so many of some rows, evenly spaced; 0 takes all."""
+    if most == 0 or len(rows) <= most:
+        return rows
+    return rows[torch.linspace(0, len(rows) - 1, most).round().long()]
+
+
 def share(scores: Float[Tensor, "N K"], labels: Int[Tensor, " N"]) -> float:
     """How often the highest score is the right class's; images with label -1 do not count."""
     rows = labels >= 0

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor
 
 from masquerade.attacks.budget import Norm
 from masquerade.core.seed import Seed
@@ -21,7 +20,7 @@ from masquerade.evaluate.base import Protocol, Result
 from masquerade.evaluate.classifier import aligned
 from masquerade.evaluate.classnames import numbers
 from masquerade.evaluate.frozen import Frozen
-from masquerade.evaluate.judged import Judge, JudgedConfig
+from masquerade.evaluate.judged import Judge, JudgedConfig, spaced
 from masquerade.evaluate.shifts import VARIANTS, Shifted, chosen
 from masquerade.evaluate.whitebox import Curve, Siege, Strike, Target
 
@@ -168,13 +167,6 @@ class Robustness(Protocol):
             f"{with_labels}; L-infinity budgets in levels of 1/255, L2 ones where white is 1. "
             "top1 is the mean over all budgets",
         )
-
-
-def spaced(rows: Tensor, most: int) -> Tensor:
-    """At most so many of some rows, evenly spaced; 0 takes all."""
-    if most == 0 or len(rows) <= most:
-        return rows
-    return rows[torch.linspace(0, len(rows) - 1, most).round().long()]
 
 
 def unit(curve: Curve) -> float:
