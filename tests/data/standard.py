@@ -5,21 +5,36 @@ read transposed, mirrored or with its channels swapped is caught.
 """
 
 import gzip
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Bytes = NDArray[np.uint8]
 
 
-def corners(side: int) -> Bytes:
-    image = np.full((side, side, 3), 128, np.uint8)
+def corners(side: int, width: int = 0) -> Bytes:
+    image = np.full((side, width or side, 3), 128, np.uint8)
     image[: side // 4, : side // 4] = 255, 0, 0
     image[: side // 4, -side // 4 :] = 0, 255, 0
     image[-side // 4 :, : side // 4] = 0, 0, 255
     return image
+
+
+def shows_corners(image: Bytes, height: int, width: int) -> bool:
+    """Whether a JPEG of `corners` was read upright and in RGB; its edges are blurred."""
+    off = np.abs(image[:height, :width].astype(int) - corners(height, width))
+    return bool(np.median(off) < 4 and (off.max(2) < 40).mean() > 0.9)
+
+
+def jpeg(path: Path, height: int, width: int, level: int = 0) -> None:
+    """Writes `corners`, or a plain grey where a level is given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((height, width, 3), level, np.uint8) if level else corners(height, width)
+    Image.fromarray(pixels).save(path, format="JPEG", quality=95)
 
 
 def several(count: int, side: int) -> Bytes:
@@ -73,3 +88,77 @@ def fashion_mnist(folder: Path, packed: bool, count: int = 5) -> None:
                 file.with_suffix(".gz").write_bytes(gzip.compress(data))
             else:
                 file.write_bytes(data)
+
+
+VOC_KEYS = ("2007_000032", "2007_000033", "2007_000039")
+VOC_BOX = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
+VOC_OBJECT = "<object><name>{}</name><difficult>{}</difficult>{}</object>"
+
+
+def voc_map(height: int, width: int, inside: int) -> Bytes:
+    """A person at rows 8 to 29, columns 10 to 39, with a border of 255."""
+    drawn = np.zeros((height, width), np.uint8)
+    drawn[8:30, 10:40], drawn[8:30, 9], drawn[30, 10:40] = inside, 255, 255
+    return drawn
+
+
+def palette_png(path: Path, values: Bytes) -> None:
+    """Numbers with colours of their own, as VOC keeps its masks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(values).convert("P")
+    image.putpalette([(37 * i) % 256 for i in range(768)])
+    image.frombytes(values.tobytes())
+    image.save(path)
+
+
+def voc(root: Path, year: str = "2012", height: int = 48, width: int = 64) -> Path:
+    """Three images with a person; a difficult dog in all but the first."""
+    base = root / "VOCdevkit" / f"VOC{year}"
+    for k, key in enumerate(VOC_KEYS):
+        jpeg(base / "JPEGImages" / f"{key}.jpg", height, width, 60 * k)
+        for name, value in (("SegmentationClass", 15), ("SegmentationObject", 1)):
+            palette_png(base / name / f"{key}.png", voc_map(height, width, value))
+        things = VOC_OBJECT.format("person", 0, VOC_BOX.format(11, 9, 40, 30))
+        things += VOC_OBJECT.format("dog", 1, VOC_BOX.format(1, 1, 20, 20)) if k else ""
+        (base / "Annotations").mkdir(exist_ok=True)
+        (base / "Annotations" / f"{key}.xml").write_text(
+            f"<annotation><filename>{key}.jpg</filename><size><width>{width}</width><height>"
+            f"{height}</height><depth>3</depth></size><segmented>1</segmented>{things}</annotation>"
+        )
+    parts = {"train": VOC_KEYS[:2], "val": VOC_KEYS[2:], "trainval": VOC_KEYS}
+    parts |= {"test": VOC_KEYS} if year == "2007" else {}
+    for name in ("Main", "Segmentation"):
+        (base / "ImageSets" / name).mkdir(parents=True)
+        for part, keys in parts.items():
+            (base / "ImageSets" / name / f"{part}.txt").write_text("\n".join(keys) + "\n")
+    (base / "ImageSets" / "Main" / "person_train.txt").write_text(f"{VOC_KEYS[0]}  1\n")
+    return base
+
+
+def coco(root: Path, height: int = 48, width: int = 64) -> Path:
+    """Two classes whose numbers have gaps; image 2 is grey and has no object; a crowd in 1."""
+    base = root / "coco"
+    kinds = [{"id": 90, "name": "toothbrush"}, {"id": 1, "name": "person"}]
+    outline = [[5, 6, 25, 6, 25, 16, 5, 16]]
+    runs = {"size": [height, width], "counts": [0, 8, 40, 8, 40, 8, height * width - 104]}
+    for part in ("train2017", "val2017"):
+        images = []
+        for k in range(3):
+            jpeg(base / part / f"{139 + k:012d}.jpg", height, width, 60 * k)
+            size = {"height": height, "width": width}
+            images.append({"id": 139 + k, "file_name": f"{139 + k:012d}.jpg", **size})
+        grey = base / part / f"{141:012d}.jpg"
+        Image.open(grey).convert("L").save(grey)
+        notes = [
+            {"id": 1000 + k, "image_id": 139 + k, "category_id": (1, 90)[k], "iscrowd": 0,
+             "bbox": [5.0, 6.0, 20.0, 10.0], "area": 200.0, "segmentation": outline}
+            for k in range(2)
+        ]  # fmt: skip
+        notes += [
+            {"id": 2000, "image_id": 140, "category_id": 1, "iscrowd": 1,
+             "bbox": [0, 0, 3, 8], "area": 24.0, "segmentation": runs}
+        ]  # fmt: skip
+        content = {"images": images, "annotations": notes, "categories": kinds}
+        (base / "annotations").mkdir(exist_ok=True)
+        (base / "annotations" / f"instances_{part}.json").write_text(json.dumps(content))
+    return base

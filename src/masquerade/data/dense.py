@@ -42,6 +42,7 @@ class Dense:
     Attributes:
         shape: Height and width of the canvas.
         has_masks: Whether objects have masks and not only boxes.
+        has_semantic: Whether the class of each pixel is known.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Dense:
         self._extent = extent
         self._rows = np.arange(len(arrays["first"]) - 1) if rows is None else rows
         self.has_masks = "bits" in self._arrays
+        self.has_semantic = self.has_masks or "semantic" in self._arrays
 
     def __len__(self) -> int:
         return len(self._rows)

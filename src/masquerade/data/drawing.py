@@ -1,6 +1,6 @@
 """Annotations of images to flat arrays: checked, brought to the stored size, masks as bits."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,12 +115,6 @@ class Pile:
         builder.about["empty"] = self.empty
 
     def _check(self, drawing: Drawing, stored: tuple[int, int]) -> None:
-        wrong = drawing.labels[(drawing.labels < 0) | (drawing.labels >= self._classes)]
-        if len(wrong):
-            raise ValueError(
-                f"{drawing.name} has an object of class {wrong[0]}; "
-                f"classes go from 0 to {self._classes - 1}"
-            )
         height, width = drawing.shape
         maps = [] if drawing.masks is None else list(drawing.masks)
         maps += [] if drawing.semantic is None else [drawing.semantic]
@@ -143,19 +137,28 @@ class Pile:
                     f"{drawing.name} has class {beyond[0]} in its mask; it must be 0 (background) "
                     f"to {self._classes}, or 255 (ignored)"
                 )
+        wrong = drawing.labels[(drawing.labels < 0) | (drawing.labels >= self._classes)]
+        if len(wrong):
+            raise ValueError(
+                f"{drawing.name} has an object of class {wrong[0]}; "
+                f"classes go from 0 to {self._classes - 1}"
+            )
 
     def _pack(self, mask: NDArray[np.bool_]) -> None:
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if not len(rows):
-            self._crops.append((0, 0, 0, 0))
-            self._bits.append(np.zeros(0, np.uint8))
-            return
-        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-        self._crops.append((int(top), int(left), int(bottom - top), int(right - left)))
+        left, top, right, bottom = edge(mask)
+        self._crops.append((top, left, bottom - top, right - left))
         self._bits.append(np.packbits(mask[top:bottom, left:right]))
 
 
-def resized(mask: NDArray[np.generic], shape: tuple[int, int]) -> NDArray[np.generic]:
+def edge(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom edge of what a mask marks; zeros where it marks nothing."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def resized(mask: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     """A mask at another size: each pixel takes the value of the nearest."""
     if mask.shape == shape:
         return mask

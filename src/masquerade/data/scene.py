@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from masquerade.data import compose
 from masquerade.data.compose import PRESETS, SPLITS, Bytes, Floats
@@ -107,7 +106,7 @@ def scene(
 
 def foot(one: Placed) -> float:
     """How far down an object reaches."""
-    return one.y + one.cut.shape[0] / 2
+    return float(one.y + one.cut.shape[0] / 2)
 
 
 def all_show(placed: list[Placed], size: int) -> bool:
@@ -121,12 +120,3 @@ def all_show(placed: list[Placed], size: int) -> bool:
         (mask == value).sum() >= VISIBLE * (one.cut[..., 3] > 0.5).sum()
         for value, one in enumerate(placed, 1)
     )
-
-
-def boxes(mask: Bytes, count: int) -> NDArray[np.float32]:
-    """Left, top, right and bottom edge of what shows of each object."""
-    found = np.zeros((count, 4), np.float32)
-    for value in range(1, count + 1):
-        rows, columns = np.nonzero(mask == value)
-        found[value - 1] = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    return found

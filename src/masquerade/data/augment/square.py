@@ -34,7 +34,7 @@ class Square(NamedTuple):
     Attributes:
         images: Standardised, float32; 0, the mean colour, outside the image.
         objects: Per image, boxes and masks in pixels of the square; what lies outside is left out.
-        semantic: 0 = background, 1 + class, 255 = ignored; None where there are no masks.
+        semantic: 0 = background, 1 + class, 255 = ignored; None where it is not known.
     """
 
     images: Float[Tensor, "B C S S"]
@@ -116,7 +116,7 @@ def square(
         for i, row in enumerate(picked)
     ]
     semantic = None
-    if images.dense.has_masks:
+    if images.dense.has_semantic:
         maps = images.dense.semantic(picked)
         semantic = torch.stack(
             [taken(maps[i : i + 1], (near[0][i], near[1][i]), IGNORED)[0] for i in range(len(maps))]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from masquerade.data import cache, compose, progress, scene, workers
 from masquerade.data.dense import Dense
-from masquerade.data.drawing import Drawing, Pile
+from masquerade.data.drawing import Drawing, Pile, edge
 from masquerade.data.images import ImageSet
 from masquerade.data.sources import toybox
 from masquerade.data.sources.base import SourceConfig
@@ -85,12 +85,12 @@ def drawing(
 ) -> Drawing:
     """What a scene's composer knows about its objects."""
     labels = [classes.index(compose.bank().cutouts[c]["class"]) for c in cutouts]
-    values = np.arange(1, len(cutouts) + 1)[:, None, None]
+    masks = mask == np.arange(1, len(cutouts) + 1)[:, None, None]
     return Drawing(
         name,
         (mask.shape[0], mask.shape[1]),
-        scene.boxes(mask, len(cutouts)),
+        np.array([edge(m) for m in masks], np.float32),
         np.array(labels, np.int64),
         np.zeros(len(cutouts), np.bool_),
-        mask == values,
+        masks,
     )
