@@ -154,8 +154,9 @@ def tuned(config: Config, classes: tuple[str, ...], state: dict[str, Tensor]) ->
 
 def said(config: Config, batch: int, images: int) -> tuple[str, ...]:
     """What was trained, and where it is less than was asked for."""
+    what = "a classifier trained on the frozen network with" if config.frozen else "fine-tuned on"
     line = (
-        f"fine-tuned on {images:,} images, {config.epochs} epochs, batch {batch}, "
+        f"{what} {images:,} images, {config.epochs} epochs, batch {batch}, "
         f"{config.optimizer.described()}"
     )
     if config.layer_decay < 1:

@@ -59,6 +59,8 @@ class TuningConfig(ProtocolConfig):
         fresh: Parts of the network that start anew, as `conv1`; others go on from pre-training.
         kept_statistics: Whether the network stays in evaluation mode while it is trained: batch
             norms keep the statistics of pre-training, and nothing is dropped.
+        head_scale: The classifier's learning rate, in that of the network's last layer.
+        frozen: Whether the network stays as it is, and the classifier alone is trained.
         augment: How views are drawn.
         mixing: Mixup, CutMix, erasing, smoothed labels.
         devices: Processes that train together, each with a device of its own.
@@ -72,6 +74,8 @@ class TuningConfig(ProtocolConfig):
     pool: Pool = "patches"
     fresh: tuple[str, ...] = ()
     kept_statistics: bool = False
+    head_scale: float = Field(1.0, gt=0)
+    frozen: bool = False
     augment: Policy = CROPS
     mixing: Mixing = Mixing(mixup=0.8, cutmix=1.0, smoothing=0.1, erase=0.25)
     devices: int = Field(1, ge=1)
@@ -82,6 +86,8 @@ class TuningConfig(ProtocolConfig):
             raise ValueError(f"{self.kind} trains the backbone; layer=projector is not read")
         if self.kept_statistics and self.drop_path:
             raise ValueError("with kept_statistics=true no block is ever dropped; set drop_path=0")
+        if self.frozen and self.drop_path:
+            raise ValueError("with frozen=true no block is ever dropped; set drop_path=0")
         return self
 
     def suits(self, encoder: Frozen) -> bool:
@@ -97,7 +103,13 @@ class Tuning(Task):
     """One player, `encoder`: the backbone and its classifier."""
 
     def __init__(
-        self, backbone: Backbone, classes: int, layer_decay: float, kept_statistics: bool
+        self,
+        backbone: Backbone,
+        classes: int,
+        layer_decay: float,
+        kept_statistics: bool,
+        head_scale: float = 1.0,
+        frozen: bool = False,
     ) -> None:
         """Takes a backbone and draws a classifier for it.
 
@@ -106,6 +118,8 @@ class Tuning(Task):
             classes: Of the labels.
             layer_decay: What a layer's rate is to that of the layer above it.
             kept_statistics: Whether the backbone stays in evaluation mode while it is trained.
+            head_scale: What the classifier's rate is to that of the last layer.
+            frozen: Whether the classifier alone is trained.
         """
         super().__init__()
         self.backbone = backbone
@@ -113,10 +127,16 @@ class Tuning(Task):
         nn.init.trunc_normal_(self.classifier.weight, std=HEAD, a=-2, b=2)
         nn.init.zeros_(self.classifier.bias)
         self.layer_decay = layer_decay
-        self.kept_statistics = kept_statistics
+        self.kept_statistics = kept_statistics or frozen
+        self.head_scale = head_scale
+        self.frozen = frozen
+        if frozen:
+            backbone.requires_grad_(False)
 
     def players(self) -> dict[str, list[Group]]:
-        return {"encoder": groups(self.backbone.body, self.classifier, self.layer_decay)}
+        *body, last = groups(self.backbone.body, self.classifier, self.layer_decay)
+        scaled = last._replace(lr_scale=self.head_scale)
+        return {"encoder": [scaled] if self.frozen else [*body, scaled]}
 
     def rounds(self, progress: Progress) -> tuple[tuple[str, ...], ...]:
         return (("encoder",),)
@@ -166,7 +186,8 @@ class Job(NamedTuple):
         config = self.config
         torch.manual_seed(seed.fold("init").integer())
         backbone = config.adapt().backbone(self.backbone)
-        task = Tuning(backbone, self.classes, config.layer_decay, config.kept_statistics)
+        kept, scale = config.kept_statistics, config.head_scale
+        task = Tuning(backbone, self.classes, config.layer_decay, kept, scale, config.frozen)
         return synchronised(task)
 
 
