@@ -5,12 +5,14 @@ steps, with the settings of the recipes at small scale and a CNN of 0.3 million 
 SimCLR trains once more for the CPU-seconds that each of them took. Measured are kNN and a linear
 probe on images that no training saw, and masks against exact ones where there are any. A run that
 is done already under `--out` is not run again, so the script may be cut and repeated; some 80
-CPU-minutes.
+CPU-minutes. On the same page, measured anew each time in three minutes: how far whole steps are
+from the published codes (`exactness.py`), and what adversaries do (`behaviour.py`).
 
     python benchmarks/adversaries.py --data toybox:3 fashion_mnist:3
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from statistics import mean
@@ -18,9 +20,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs by its path
 
-from benchmarks.machine import ROOT, Goal, machine, table, write
-from benchmarks.trials import CNN, EPOCHS, Rows, Study, counts_of, gains, said
+from benchmarks import behaviour, exactness
+from benchmarks.machine import RESULTS, ROOT, Goal, machine, table, write
+from benchmarks.trials import CNN, EPOCHS, Case, Rows, Study, counts_of, gains, said
 
+from masquerade.core.rundir import RunDir
 from masquerade.engine.runtime import Runtime
 
 METHODS: dict[str, list[str]] = {
@@ -58,18 +62,47 @@ def main() -> int:
         METHODS, lambda method: "SimCLR", told.out, told.set, lambda case: ["baselines=false"]
     )
     study.run_tables(told.methods, seeds, epochs, told.at_once)
+    body, figures, goals = trained(study, told.methods, seeds, epochs)
+    exact, behaved = exactness.figures(), behaviour.figures()
+    body += [*exactness.page(exact), *behaviour.page(behaved), *costs()]
+    goals += exactness.goals(exact) + behaviour.goals(behaved)
+    figures |= {"exactness": exact, "behaviour": behaved}
+    write("adversaries", "Adversaries that hide", body, figures, goals, where)
+    return 0
+
+
+def trained(
+    study: Study, methods: list[str], seeds: dict[str, int], epochs: dict[str, int]
+) -> tuple[list[str], dict[str, Any], list[Goal]]:
+    """Paragraphs, figures and goals of all runs, which are finished."""
     body: list[str] = []
     figures: dict[str, Any] = {}
     goals: list[Goal] = []
     for data, count in seeds.items():
-        rows = {m: study.measured(data, m, count, epochs[data]) for m in told.methods}
+        rows = {m: study.measured(data, m, count, epochs[data]) for m in methods}
         figures[data] = rows
-        body += [f"## {data}", summed(rows), *words(rows, count)]
-        for method in told.methods[1:]:
+        body += [f"## {data}: SimCLR with what hides", summed(rows), *words(rows, count)]
+        for method in methods[1:]:
             goals += judged(data, method, rows)
-    title = "Hiding by chance and by an adversary, on SimCLR"
-    write("adversaries", title, body, figures, goals, where)
-    return 0
+    places = {
+        study.place(Case(data, method, seed, epochs[data]))
+        for data, count in seeds.items()
+        for method in methods
+        for seed in range(count)
+    }
+    machines = sorted({RunDir(p).read_json("environment.json")["device"] for p in places})
+    return [*body, f"These runs were trained on: {'; '.join(machines)}."], figures, goals
+
+
+def costs() -> list[str]:
+    """What a step costs, as another script has measured it."""
+    path = RESULTS / "step_cost.json"
+    told = "Every cell of the cost table, in FLOPs and in time: [step_cost.md](step_cost.md)"
+    if not path.exists():
+        return ["## What a step costs", f"{told}, which `python benchmarks/step_cost.py` writes."]
+    goals = json.loads(path.read_text("utf-8"))["goals"]
+    lines = [[g["text"], g["figure"], "yes" if g["met"] else "**no**"] for g in goals]
+    return ["## What a step costs", f"{told}.", table(("goal", "found", "met"), lines)]
 
 
 def summed(rows: dict[str, Rows]) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.jobs.lives import weights
 from tests.jobs.small import PLAIN
-from tests.pretext.test_mixing import tiny
+from tests.pretext.frameworks import tiny
 
 from masquerade.core.seed import Seed
 from masquerade.core.types import Views

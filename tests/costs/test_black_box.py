@@ -6,7 +6,7 @@ import pytest
 import torch
 from benchmarks.black_box import BlackBox
 from benchmarks.filled_table import VARIANTS
-from tests.pretext.test_mixing import NOW, tiny
+from tests.pretext.frameworks import NOW, tiny
 
 from masquerade.core.seed import Seed
 from masquerade.core.types import Views

@@ -1,193 +1,34 @@
-"""Whole training steps against arrays of the ADIOS authors' code (tests/oracles/adios/step_*.npz).
+"""Whole training steps against arrays of the ADIOS authors' code: see published.py."""
 
-One step of SimCLR, BYOL and SimSiam with ADIOS, full and with one mask per image: losses, both
-players' gradients, every parameter and buffer after LARS.
-"""
-
-from pathlib import Path
-
-import numpy as np
 import pytest
-import torch
-from torch import nn
+from tests.pretext.published import CASES, official, reversal, shared, stepped
 
-from masquerade.core.seed import Seed
-from masquerade.core.types import Views
-from masquerade.engine.optimizers import lars
-from masquerade.engine.task import Carry, Progress
-from masquerade.maskers import adios, pick
-from masquerade.networks.backbone import Backbone
-from masquerade.networks.heads import PredictorConfig, ProjectorConfig
-from masquerade.objectives import byol, simclr, simsiam
-from masquerade.pretext.siamese import Siamese
-
-ORACLES = Path(__file__).parents[1] / "oracles" / "adios"
-NOW = Progress(step=0, steps=400, epoch_steps=1)
-MASKS = adios.Config(
-    masks=3, width=8, norm="gn", sparsity=0.92, entropy=0.71, entropy_reduction="sum"
-)
-CASES = ["simclr_adios", "simclr_adios_s", "byol_adios", "simsiam_adios_TTT", "simsiam_adios_s"]
-OURS = {
-    "encoder.": "objective.backbone.",
-    "momentum_encoder.": "objective.key_backbone.",
-    "projector.": "objective.projector.",
-    "momentum_projector.": "objective.key_projector.",
-    "predictor.": "objective.predictor.",
-    "classifier.": "probe.",
-    "mask_encoder.": "maskers.0.unet.",
-    "mask_head.0.": "maskers.0.head.",
-}
+every_case = pytest.mark.parametrize("case", CASES)
 
 
-class Tiny(Backbone):
-    """The oracle's encoder: two strided convolutions and a mean."""
-
-    def __init__(self):
-        nn.Module.__init__(self)
-        self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8)
-        self.conv2, self.bn2 = nn.Conv2d(8, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16)
-        self.dim = 16
-
-    def features(self, images):
-        first = self.bn1(self.conv1(images)).relu()
-        return self.bn2(self.conv2(first)).relu().mean((2, 3))
+def wrong(found):
+    """What is further off than 1e-9, and that something was compared in every part."""
+    assert all(found.values())
+    return {n: v for part in found.values() for n, v in part.items() if not v <= 1e-9}
 
 
-def objective(case):
-    if case.startswith("simclr"):
-        return simclr.Config(temperature=0.2, projector=ProjectorConfig(hidden=20, out=12))
-    if case.startswith("byol"):
-        head = ProjectorConfig(hidden=20, out=12, norm="hidden", bias=True)
-        return byol.Config(projector=head, predictor=PredictorConfig(hidden=24))
-    return simsiam.Config(
-        projector=ProjectorConfig(hidden=20, out=12, layers=3, norm="batch", last="plain"),
-        predictor=PredictorConfig(hidden=10, bias=False),
-        terms=("masked_query", "masked_key", "clean", "masked_both"),
-    )
+@every_case
+def test_an_official_step_gives_the_published_losses_gradients_weights_and_buffers(case):
+    found = official(case)
+    assert wrong(found) == {}
+    assert any("running_var" in name for name in found["after"])
 
 
-def oracle(case):
-    with np.load(ORACLES / f"step_{case}.npz") as stored:
-        return dict(stored)
+@every_case
+def test_a_shared_step_differs_in_batch_norm_buffers_alone(case):
+    found = shared(case)
+    assert wrong(found) == {}
+    trained = {n for n, _ in stepped(case, "shared")[0].named_parameters() if "probe" not in n}
+    assert found["after"].keys() == trained
 
 
-def named(stored, start):
-    """The oracle's tensors under our names; those that are stored in part keep a mark."""
-    found = {}
-    for key, value in stored.items():
-        part, name = key.startswith("every "), key.removeprefix("every 61st of ")
-        if name.startswith(start):
-            theirs = name.removeprefix(start)
-            prefix = next(p for p in OURS if theirs.startswith(p))
-            found[OURS[prefix] + theirs.removeprefix(prefix)] = (part, torch.as_tensor(value))
-    if start in ("gi.", "gm."):  # no parameter of ours: batch norm subtracts it again
-        found.pop("objective.projector.6.bias", None)
-    return found
-
-
-def built(case, step):
-    stored = oracle(case)
-    config = MASKS.replace(shown=1) if case.endswith("_s") else MASKS
-    masker = config.build(32, 3)
-    task = Siamese(objective(case).build(Tiny()), [masker], step, "sum", classes=5)
-    start = {n: v for n, (_, v) in named(stored, "init.").items()}
-    missing, unexpected = task.load_state_dict(start, strict=False)
-    assert unexpected == []
-    assert set(missing) <= {"gain", "gains"}
-    return task.double(), stored
-
-
-def optimizers(task):
-    rates = lars.Config(lr=0.003, decay=1e-4)
-    return {
-        name: (rates if name != "probe" else rates.replace(decay=0.0)).over(groups)
-        for name, groups in task.players().items()
-    }
-
-
-def stepped(case, step, monkeypatch):
-    """A task after one step, its losses by round, and the gradients that each round left."""
-    task, stored = built(case, step)
-    monkeypatch.setattr(pick, "slots", drawn(stored["picks"]))
-    batch = Views(
-        tuple(torch.as_tensor(stored[x]) for x in ("x1", "x2")), torch.as_tensor(stored["y"])
-    )
-    players, carry = optimizers(task), Carry()
-    logs: dict[str, torch.Tensor] = {}
-    grads: dict[str, torch.Tensor] = {}
-    for together in task.rounds(NOW):
-        for name, groups in task.players().items():
-            for group in groups:
-                for p in group.params:
-                    p.requires_grad_(name in together)
-        for name in together:
-            players[name].zero_grad()
-        terms = task(batch, together, Seed(0), NOW, carry)
-        logs |= terms.logs
-        terms.loss.backward()
-        for name, p in task.named_parameters():
-            if p.requires_grad and p.grad is not None:
-                grads[name] = p.grad.clone()
-        for name in together:
-            players[name].step()
-    return task, stored, logs, grads
-
-
-def drawn(picks):
-    """The oracle's slots: those of the encoder's step first, then those of the masker's."""
-
-    def slots(seed, batch, masks, shown):
-        row = 1 if "masker" in seed.path[seed.path.index("round") :][:2] else 0
-        return torch.as_tensor(picks[row])[:, None]
-
-    return slots
-
-
-def off(ours, part, theirs):
-    ours = ours.detach().double().flatten()
-    ours = ours[::61] if part else ours
-    return float((ours - theirs.double().flatten()).abs().max() / theirs.abs().max().clamp(min=1))
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_an_official_step_gives_the_published_losses_gradients_weights_and_buffers(
-    case, monkeypatch
-):
-    task, stored, logs, grads = stepped(case, "official", monkeypatch)
-    encoder, probe, wish = stored["values"]
-    assert float(logs["encoder/loss"]) == pytest.approx(encoder, abs=1e-9)
-    assert float(logs["probe/loss"]) == pytest.approx(probe, abs=1e-9)
-    assert float(logs["masker/loss"]) == pytest.approx(-wish, abs=1e-9)
-    expected = {**named(stored, "gi."), **named(stored, "gm.")}
-    assert {n: off(grads[n], *v) for n, v in expected.items() if off(grads[n], *v) > 1e-9} == {}
-    state = task.state_dict()
-    after = {n: off(state[n], *v) for n, v in named(stored, "post.").items()}
-    assert {n: v for n, v in after.items() if v > 1e-9} == {}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_shared_step_differs_in_batch_norm_buffers_alone(case, monkeypatch):
-    task, stored, logs, grads = stepped(case, "shared", monkeypatch)
-    assert float(logs["encoder/loss"]) == pytest.approx(stored["values"][0], abs=1e-9)
-    expected = {**named(stored, "gi."), **named(stored, "gm.")}
-    expected = {n: v for n, v in expected.items() if not n.startswith("probe")}  # reads other views
-    assert {n: off(grads[n], *v) for n, v in expected.items() if off(grads[n], *v) > 1e-9} == {}
-    for name, p in task.named_parameters():
-        if not name.startswith("probe"):
-            assert off(p, *named(stored, "post.")[name]) < 1e-9, name
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_reversal_gives_the_gradients_of_shared_at_equal_weights(case, monkeypatch):
-    _, stored, _, grads = stepped(case, "reversal", monkeypatch)
-    for name, (part, value) in named(stored, "gi.").items():
-        if not name.startswith("probe"):
-            assert off(grads[name], part, value) < 1e-9, name
-    before, _ = built(case, "shared")  # the masker's round with the encoder where it was
-    monkeypatch.setattr(pick, "slots", drawn(stored["picks"][[0, 0]] if case.endswith("_s") else 0))
-    views = tuple(torch.as_tensor(stored[x]) for x in ("x1", "x2"))
-    before.objective.requires_grad_(False)
-    before(Views(views, None), ("masker",), Seed(0), NOW, Carry()).loss.backward()
-    for name, p in before.maskers.named_parameters():
-        if p.grad is not None:
-            assert off(grads[f"maskers.{name}"], False, p.grad) < 1e-9, name
+@every_case
+def test_reversal_gives_the_gradients_of_shared_at_equal_weights(case):
+    found = reversal(case)
+    assert wrong(found) == {}
+    assert any(name.startswith("maskers.0.unet.") for name in found["masker"])
