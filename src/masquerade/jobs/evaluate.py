@@ -24,7 +24,7 @@ from masquerade.jobs.settings import OnImages, Pretrain, limited
 from masquerade.networks.backbone import Backbone
 from masquerade.pretext import diagnosis
 
-TESTS = ("test", "val", "seen")
+TESTS = ("test", "val", "seen", "shift")
 
 
 class Evaluate(OnImages):
@@ -33,7 +33,8 @@ class Evaluate(OnImages):
     Attributes:
         data: Where the images come from; the run's own source unless told otherwise.
         train: The split that probes are fitted on; `auto` is `train`, or the source's first.
-        tests: The splits they are measured on; empty takes those of test, val and seen there are.
+        tests: The splits they are measured on; empty takes those of test, val, seen and shift that
+            there are.
         limit: At most so many images of each split, evenly spaced; 0 takes all.
         protocols: By name: what is measured, and how.
         baselines: Whether an untrained encoder and raw pixels are measured too.

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from masquerade.data import cache, compose, progress, workers
 from masquerade.data.images import ImageSet
@@ -18,6 +18,7 @@ from masquerade.data.sources.base import SourceConfig
 Preset = Literal[
     "things10", "things16", "things16-hard", "stickers10", "stickers16", "stickers16-hard"
 ]
+SHIFT = "shift"
 WHAT = {"things": "rendered objects on real photo tiles", "stickers": "emoji on real photo tiles"}
 
 
@@ -25,7 +26,8 @@ class Config(SourceConfig):
     """Settings of toybox.
 
     Splits: "train"; "test", unseen objects on unseen tiles; "seen", training objects on unseen
-    tiles, the easier test.
+    tiles, the easier test; "shift", where `shifted` is set: the objects and tiles of "test", drawn
+    by makers that no other split shows.
 
     Attributes:
         preset: Which classes and how hard. things: 3-D models; stickers: emoji; 10 or 16 classes;
@@ -33,7 +35,10 @@ class Config(SourceConfig):
         pixels: Side of the images.
         per_class: Training images of each class.
         per_class_test: Images of each class in "test" and in "seen".
-        domains: Only these makers (stickers: noto, twemoji, ...); () takes all.
+        domains: Only these makers (stickers: noto, twemoji, ...); () takes all that are not
+            `shifted`.
+        shifted: The makers of "shift", as in preset=stickers10 domains=["noto","twemoji"]
+            shifted=["fluent3d"]: train on two, test on the third.
         draw: Another number gives other images of the same objects.
     """
 
@@ -42,18 +47,28 @@ class Config(SourceConfig):
     per_class: int = Field(400, ge=1)
     per_class_test: int = Field(100, ge=1)
     domains: tuple[str, ...] = ()
+    shifted: tuple[str, ...] = ()
     draw: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _apart(self) -> "Config":
+        if both := sorted(set(self.domains) & set(self.shifted)):
+            raise ValueError(
+                f"{', '.join(both)} is in domains and in shifted; a maker is trained on or shifted"
+            )
+        return self
+
     def splits(self) -> tuple[str, ...]:
-        """train, test, seen."""
-        return compose.SPLITS
+        """train, test, seen, and shift where makers are `shifted`."""
+        return (*compose.SPLITS, *((SHIFT,) if self.shifted else ()))
 
     def load(self, split: str, size: int) -> ImageSet:
         """Composes the split, or maps it from the cache; `size` is ignored."""
         self.known(split)
         per_class = self.per_class if split == "train" else self.per_class_test
-        order = compose.Order(self.preset, split, self.domains, per_class, self.pixels, self.draw)
-        choice = chosen(self.preset, split, self.domains)
+        side, makers = self._makers(split)
+        order = compose.Order(self.preset, side, makers, per_class, self.pixels, self.draw)
+        choice = chosen(self.preset, side, makers)
         name = f"toybox {self.preset} {split}"
         count = per_class * len(choice.names)
         made = cache.prepared(name, cache.key("toybox", order), lambda b: fill(b, order, count))
@@ -72,22 +87,37 @@ class Config(SourceConfig):
             folder=made.folder,
         )
 
+    def _makers(self, split: str) -> tuple[str, tuple[str, ...]]:
+        """The side of the bank and the makers that a split shows; () for all."""
+        if split == SHIFT:
+            return "test", self.shifted
+        if self.domains or not self.shifted:
+            return split, self.domains
+        others = set(domains(self.preset)) - set(self.shifted)
+        if not others:
+            raise ValueError("shifted names every maker; leave some to train on")
+        return split, tuple(sorted(others))
 
-def chosen(preset: str, split: str, domains: tuple[str, ...]) -> compose.Choice:
+
+def domains(preset: str) -> tuple[str, ...]:
+    """The makers of a preset's objects, in alphabetical order."""
+    bank = compose.PRESETS[preset].bank
+    return tuple(sorted({r["domain"] for r in compose.bank().cutouts if r["bank"] == bank}))
+
+
+def chosen(preset: str, split: str, makers: tuple[str, ...]) -> compose.Choice:
     """What a split may be composed of.
 
     Raises:
         ValueError: There is no such domain, or a class has no object from those named.
     """
-    wanted = compose.PRESETS[preset]
-    makers = {row["domain"] for row in compose.bank().cutouts if row["bank"] == wanted.bank}
-    if wrong := sorted(set(domains) - makers):
-        have = ", ".join(sorted(makers))
-        raise ValueError(f"{preset} has no domain {', '.join(wrong)}; it has: {have}")
-    choice = compose.bank().choose(wanted, split, domains)
+    known = domains(preset)
+    if wrong := sorted(set(makers) - set(known)):
+        raise ValueError(f"{preset} has no domain {', '.join(wrong)}; it has: {', '.join(known)}")
+    choice = compose.bank().choose(compose.PRESETS[preset], split, makers)
     if empty := [name for name in choice.names if not choice.tree[name]]:
         raise ValueError(
-            f"{preset} {split} has no {', '.join(empty)} from {', '.join(domains)}; "
+            f"{preset} {split} has no {', '.join(empty)} from {', '.join(makers)}; "
             "name more domains"
         )
     return choice
