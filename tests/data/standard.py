@@ -162,3 +162,46 @@ def coco(root: Path, height: int = 48, width: int = 64) -> Path:
         (base / "annotations").mkdir(exist_ok=True)
         (base / "annotations" / f"instances_{part}.json").write_text(json.dumps(content))
     return base
+
+
+SPECIES = (
+    "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris",
+    "00001_Animalia_Annelida_Polychaeta_Sabellida_Sabellidae_Sabella_spallanzanii",
+    "00002_Animalia_Arthropoda_Arachnida_Araneae_Agelenidae_Eratigena_duellica",
+)
+
+
+def inaturalist(root: Path, parts: tuple[str, ...] = ("train", "val")) -> None:
+    """Two images of each of three species in each part."""
+    for part in parts:
+        for k, name in enumerate(SPECIES):
+            jpeg(root / part / name / f"{k}a.jpg", 48, 64)
+            jpeg(root / part / name / f"{k}b.jpg", 48, 64, 60)
+
+
+def flowers102(root: Path, count: int = 6) -> Path:
+    """Images 1 to 6 of kinds 1, 102, 77, 4, 5, 6: two each in train, val and test."""
+    from scipy.io import savemat
+
+    base = root / "flowers-102"
+    for i in range(count):
+        jpeg(base / "jpg" / f"image_{i + 1:05d}.jpg", 48, 64, 0 if i == 5 else 30 * i + 20)
+    savemat(base / "imagelabels.mat", {"labels": np.array([[1, 102, 77, 4, 5, 6]], np.uint8)})
+    ids = {"trnid": [[6, 1]], "valid": [[2, 3]], "tstid": [[4, 5]]}
+    savemat(base / "setid.mat", {key: np.array(rows, np.uint16) for key, rows in ids.items()})
+    return base
+
+
+NINE = (
+    *("00_dog", "01_bird", "02_wheeled vehicle", "03_reptile", "04_carnivore", "05_insect"),
+    *("06_musical instrument", "07_primate", "08_fish"),
+)
+
+
+def backgrounds(root: Path, variants: tuple[str, ...] = ("original", "mixed_rand")) -> Path:
+    """One image of each class in each variant, and in the training part of the original."""
+    base = root / "bg_challenge"
+    for part in (*(f"{v}/val" for v in variants), "original/train"):
+        for k, name in enumerate(NINE):
+            jpeg(base / part / name / f"fg_n0208{k}_1.JPEG", 64, 64, 20 * k)
+    return base

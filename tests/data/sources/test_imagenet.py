@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from tests.data.standard import corners
 
-from masquerade.core.errors import BadImages, MissingData
+from masquerade.core.errors import BadImages, MissingData, WrongPath
 from masquerade.data.sources import imagenet, imagenet100, imagenet100s
 from masquerade.data.sources.base import SourceConfig
 
@@ -106,3 +106,33 @@ def test_broken_files_are_skipped_and_named_or_refused(tmp_path: Path) -> None:
     assert "1 of 4 files" in found.notes[0] and "n02123045_0.JPEG" in found.notes[0]
     with pytest.raises(BadImages, match="cannot be used"):
         imagenet.Config(root=str(tmp_path), strict=True).load("train", 64)
+
+
+def test_a_list_of_training_images_is_read_as_simclr_wrote_it(tmp_path: Path) -> None:
+    ilsvrc(tmp_path, ("n01440764", "n02123045"), train=3)
+    listed = tmp_path / "1percent.txt"
+    listed.write_text("n02123045_2.JPEG\nn01440764/n01440764_0.JPEG\nn01440764_1.JPEG\n")
+    config = imagenet.Config(root=str(tmp_path), listed=str(listed))
+    found = config.load("train", 64)
+    assert [f.rpartition("/")[2] for f in found.files] == [
+        *("n01440764_0.JPEG", "n01440764_1.JPEG", "n02123045_2.JPEG")
+    ]
+    assert found.targets["label"].tolist() == [0, 0, 1] and "1percent" in found.name
+    assert len(config.load("val", 64)) == 2
+
+
+def test_a_list_that_names_something_else_is_refused(tmp_path: Path) -> None:
+    ilsvrc(tmp_path, ("n01440764", "n02123045"))
+    listed = tmp_path / "list.txt"
+    config = imagenet.Config(root=str(tmp_path), listed=str(listed))
+    with pytest.raises(WrongPath, match=r"no list .*1percent\.txt"):
+        config.load("train", 64)
+    listed.write_text("cat.jpg\n")
+    with pytest.raises(ValueError, match=r"it names 'cat\.jpg', which is none"):
+        config.load("train", 64)
+    listed.write_text("\n")
+    with pytest.raises(ValueError, match="it names nothing"):
+        config.load("train", 64)
+    listed.write_text("n01440764_0.JPEG\nn01440764_7.JPEG\n")
+    with pytest.raises(MissingData, match=r"1 of the 2 images .* n01440764_7\.JPEG among them"):
+        config.load("train", 64)

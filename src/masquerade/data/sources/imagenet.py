@@ -3,6 +3,9 @@
 Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", 2015.
 https://arxiv.org/abs/1409.0575. Read from `train/n01440764/*.JPEG` and `val/n01440764/*.JPEG`, as
 most code expects them; the validation archive itself is flat and has to be sorted once.
+
+`listed` takes a list of training images, such as SimCLR's of 1 % and 10 %: 1percent.txt and
+10percent.txt of https://github.com/google-research/simclr, imagenet_subsets.
 """
 
 import re
@@ -13,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from masquerade.core.errors import MissingData
+from masquerade.core.errors import MissingData, WrongPath
 from masquerade.data.decode import Plan
 from masquerade.data.develop import File
 from masquerade.data.finding import Finding
@@ -41,6 +44,8 @@ class Config(SourceConfig):
 
     Attributes:
         root: The folder that holds it: train and val, or a folder imagenet with these.
+        listed: A text file that names the training images to read, one a line, as
+            n01440764_10026.JPEG or n01440764/n01440764_10026.JPEG; "" reads all.
         strict: Stop where a file cannot be used, instead of skipping it.
         store: Longest side in the cache, in pixels; 0 chooses twice the training size, at least
             96. Smaller images stay as they are. 1.28 million images take 3.8 MB for each pixel
@@ -48,6 +53,7 @@ class Config(SourceConfig):
     """
 
     root: str = "data"
+    listed: str = ""
     strict: bool = False
     store: int = Field(0, ge=0)
 
@@ -61,8 +67,13 @@ class Config(SourceConfig):
         folder = place(self.root, self.places(), split)
         wnids = self.wnids(folder)
         files, label, passed = inside(folder, wnids)
+        name = f"{self.kind} {split}"
+        if self.listed and split == "train":
+            rows = chosen(Path(self.listed).expanduser(), files, wnids)
+            files, label = [files[i] for i in rows], label[rows]
+            name = f"{name} {Path(self.listed).stem}"
         plan = Plan("rgb", self.store or max(96, 2 * size))
-        made = decoded(f"{self.kind} {split}", files, plan, self.strict, passed)
+        made = decoded(name, files, plan, self.strict, passed)
         return made.images.labelled(label[made.kept], named(wnids))
 
     def normalise(self) -> Constants:
@@ -116,6 +127,34 @@ def inside(
         label += [number] * len(found.files)
         passed += [f._replace(file=f"{wnid}/{f.file}") for f in found.findings]
     return files, np.array(label, np.int64), passed
+
+
+def chosen(path: Path, files: list[File], wnids: tuple[str, ...]) -> NDArray[np.int64]:
+    """Which files a list names, in the order of the files; its images of other classes are left.
+
+    Raises:
+        WrongPath: There is no list.
+        ValueError: It names nothing, or nothing that looks like an image of ImageNet.
+        MissingData: Images that it names are not there.
+    """
+    if not path.is_file():
+        raise WrongPath(
+            f"there is no list {path} (looked from {Path.cwd()}). SimCLR's are 1percent.txt and "
+            "10percent.txt in imagenet_subsets of https://github.com/google-research/simclr"
+        )
+    named = {Path(line.strip()).name for line in path.read_text("utf-8").splitlines()} - {""}
+    wrong = sorted(name for name in named if not WNID.match(name))
+    if wrong or not named:
+        text = f"{wrong[0]!r}, which is none" if wrong else "nothing"
+        raise ValueError(f"{path} must name images such as n01440764_10026.JPEG; it names {text}")
+    wanted = {name for name in named if name[:9] in wnids}
+    rows = [i for i, file in enumerate(files) if file.path.name in wanted]
+    if missing := wanted - {files[i].path.name for i in rows}:
+        raise MissingData(
+            f"{len(missing)} of the {len(wanted)} images that {path} names are not there, "
+            f"{min(missing)} among them. {ADVICE}"
+        )
+    return np.array(rows, np.int64)
 
 
 def named(wnids: tuple[str, ...]) -> tuple[str, ...]:
