@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow bench lint lock clean
+.PHONY: demo test test-slow bench docs lint lock clean
 
 demo: $(READY)
 	$(BIN)/masquerade demo out=runs/demo
@@ -17,6 +17,9 @@ test-slow: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/all.py
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -b html docs build/docs
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
