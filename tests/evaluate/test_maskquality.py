@@ -3,9 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.evaluate.scene_sets import scenes
 from torch import Tensor
 
 from masquerade.core.seed import Seed
+from masquerade.data.augment.plain import plain
 from masquerade.data.images import ImageSet
 from masquerade.evaluate import maskquality, segments
 from masquerade.evaluate.maskquality import Hard
@@ -153,3 +155,42 @@ def test_all_masks_together_are_measured_as_a_segmentation() -> None:
     )
     assert published.metrics["test/ari"] != report.metrics["test/ari"]
     assert "test/ari_fg" not in published.metrics  # one object is left
+
+
+def test_scenes_are_measured_by_all_their_objects_and_the_background_is_one() -> None:
+    train, test = scenes(12, "one"), scenes(9, "two")
+
+    def propose(images: Tensor) -> Tensor:
+        red, blue = (images[:, c] - images[:, 1] > 0.3 for c in (0, 2))
+        return torch.stack([(~red & ~blue).float(), red.float(), blue.float()], dim=1)
+
+    told = {"size": 32, "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    found = maskquality.measure(propose, train, {"test": test}, **told)  # type: ignore[arg-type]
+    assert test.dense is not None
+    truth = test.dense.instances(np.arange(9)).long()
+    said = segments.segments(propose(plain_of(test)))
+    each = segments.scores(said, truth).means()
+    assert found.tests["test"].together == pytest.approx(each)
+    assert found.tests["test"].iou < 1  # red or blue, not both
+    official = maskquality.measure(propose, train, {"test": test}, compat="adios", **told)  # type: ignore[arg-type]
+    merged = torch.where(truth > 0, truth - 1, 0)  # the background shares the first object's label
+    each = segments.scores(said, merged).means()
+    assert official.tests["test"].together == pytest.approx(each)
+
+
+def test_sets_without_masks_say_where_there_are_some() -> None:
+    boxes = scenes(3, masks=False)
+    assert not maskquality.measurable(boxes)
+    assert maskquality.measurable(scenes(3))
+    with pytest.raises(ValueError, match="toybox, scenes and clevr have"):
+        maskquality.things(boxes, np.arange(3), 32)
+
+
+def plain_of(images: ImageSet) -> Tensor:
+    return plain(
+        images.read(range(len(images))),
+        images.extents(range(len(images))),
+        32,
+        (0.5,) * 3,
+        (0.25,) * 3,
+    )

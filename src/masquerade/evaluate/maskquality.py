@@ -126,13 +126,13 @@ def measure(
         return torch.cat(masks), torch.cat(padded)
 
     masks, exact = looked(train)
-    truth = exact[:, 0]
+    truth = wanted(train, exact)
     choice, side = choose(masks, truth), best_square(truth)
     middle = centred_square(size, side)
     found = {}
     for name, source in tests.items():
         masks, exact = looked(source)
-        truth = exact[:, 0]
+        truth = wanted(source, exact)
         each = iou(harden(masks, choice.hard)[:, choice.slot], truth)
         square = iou(middle.expand_as(truth), truth)
         labels = segments.labelled(exact, compat)
@@ -234,18 +234,35 @@ def objects(images: ImageSet, rows: NDArray[np.int64], size: int) -> Bool[Tensor
     return things(images, rows, size)[:, 0]
 
 
+def wanted(images: ImageSet, exact: Bool[Tensor, "B K S S"]) -> Bool[Tensor, "B S S"]:
+    """What one mask ought to find: the object, or any of them in a scene of several."""
+    return exact[:, 0] if images.dense is None else exact.any(1)
+
+
+def measurable(images: ImageSet) -> bool:
+    """Whether there are exact masks to compare with."""
+    return "mask" in images.targets or (images.dense is not None and images.dense.has_masks)
+
+
 def things(images: ImageSet, rows: NDArray[np.int64], size: int) -> Bool[Tensor, "B K S S"]:
     """Exact masks of each thing, brought to the frame in which `plain` shows the images.
 
     A pixel belongs to a thing if at least half of what it covers does. The first is the object, 1
-    in the stored masks; further ones, such as clutter, are 2 and up. 0 is the background.
+    in the stored masks; further ones, such as clutter, are 2 and up. 0 is the background. Of sets
+    with outlined objects it is each object, what is in front covering what is behind.
 
     Raises:
         ValueError: The set has no exact masks.
     """
-    if "mask" not in images.targets:
-        raise ValueError(f"{images.name} has no exact masks to compare with; toybox has")
-    stored = np.asarray(images.targets["mask"][rows])
+    if not measurable(images):
+        raise ValueError(
+            f"{images.name} has no exact masks to compare with; toybox, scenes and clevr have"
+        )
+    if "mask" in images.targets:
+        stored = np.asarray(images.targets["mask"][rows])
+    else:
+        assert images.dense is not None
+        stored = images.dense.instances(rows).numpy()
     extents = images.extents(rows)
     found = []
     for label in range(1, max(int(stored.max(initial=1)), 1) + 1):
