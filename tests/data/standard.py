@@ -7,6 +7,8 @@ read transposed, mirrored or with its channels swapped is caught.
 import gzip
 import json
 import pickle
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +207,45 @@ def backgrounds(root: Path, variants: tuple[str, ...] = ("original", "mixed_rand
         for k, name in enumerate(NINE):
             jpeg(base / part / name / f"fg_n0208{k}_1.JPEG", 64, 64, 20 * k)
     return base
+
+
+def tar_shards(root: Path, counts: tuple[int, ...], stem: str = "photos") -> Path:
+    """Samples 000000.jpg, 000000.cls, ... in one archive per count; sample 0 is `corners`."""
+    root.mkdir(parents=True, exist_ok=True)
+    sample = 0
+    for k, count in enumerate(counts):
+        with tarfile.open(root / f"{stem}-{k:06d}.tar", "w") as archive:
+            for _ in range(count):
+                for kind, data in (("jpg", bytes_of(sample)), ("cls", str(sample % 3).encode())):
+                    member = tarfile.TarInfo(f"{sample:06d}.{kind}")
+                    member.size = len(data)
+                    archive.addfile(member, BytesIO(data))
+                sample += 1
+    return root
+
+
+def bytes_of(sample: int) -> bytes:
+    """A JPEG of 48 x 64: `corners`, or a grey of its own."""
+    out = BytesIO()
+    pixels = np.full((48, 64, 3), (sample * 5) % 250 + 3, np.uint8) if sample else corners(48, 64)
+    Image.fromarray(pixels).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def parquet_shards(root: Path, counts: tuple[int, ...], group: int = 3) -> Path:
+    """The same samples as Hugging Face writes them: {bytes, path} and a label with names."""
+    import pyarrow
+    from pyarrow import parquet
+
+    root.mkdir(parents=True, exist_ok=True)
+    features = {"label": {"names": ["cat", "dog", "eel"], "_type": "ClassLabel"}}
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    sample = 0
+    for k, count in enumerate(counts):
+        rows = range(sample, sample + count)
+        cells = [{"bytes": bytes_of(i), "path": f"{i}.jpg"} for i in rows]
+        table = pyarrow.table({"image": cells, "label": [i % 3 for i in rows]})
+        file = root / f"train-{k:05d}-of-{len(counts):05d}.parquet"
+        parquet.write_table(table.replace_schema_metadata(about), file, row_group_size=group)
+        sample += count
+    return root

@@ -7,7 +7,6 @@ processes start fast.
 """
 
 import warnings
-from functools import cache
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from masquerade.data import tiff
 from masquerade.data.finding import BROKEN, Finding, Unusable
+from masquerade.data.formats import SUFFIXES, readable, unidentified
 from masquerade.data.integrity import HOLE, ends_early, flaw
 from masquerade.data.raster import (
     Channels,
@@ -29,19 +29,8 @@ from masquerade.data.raster import (
     turned,
     upright,
 )
+from masquerade.data.stored import File, Stored
 
-# Raster formats only: EPS would start Ghostscript, TGA has no signature and accepts noise.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM")
-SUFFIXES = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), ("JPEG", "MPO")),
-    **dict.fromkeys((".jp2", ".j2k", ".jpx", ".jpf", ".jpc"), ("JPEG2000",)),
-    **dict.fromkeys((".pnm", ".ppm", ".pgm", ".pbm"), ("PPM",)),
-    **dict.fromkeys((".tif", ".tiff"), ("TIFF",)),
-    **dict.fromkeys((".bmp", ".dib"), ("BMP", "DIB")),
-    **dict.fromkeys((".png", ".apng"), ("PNG",)),
-    **{".gif": ("GIF",), ".webp": ("WEBP",), ".avif": ("AVIF",), ".tga": ("TGA",)},
-    **dict.fromkeys((".heic", ".heif"), ("HEIF",)),
-}
 TINY = 8  # pixels; a shorter side than this is suspicious
 LONG = 10  # a side this many times the other is suspicious
 PACKED = ("JPEG", "MPO", "WEBP", "AVIF")  # hardly ever have long runs of zeros
@@ -99,22 +88,27 @@ class Picture(NamedTuple):
 
 
 def judge(path: Path, name: str, plan: Plan, pixels: bool = True) -> Judged:
-    """Reads a file and says what it is worth.
+    """Reads a file and says what it is worth; arguments as `judge_stored`."""
+    return judge_stored(File(path, name), plan, pixels)
+
+
+def judge_stored(file: Stored, plan: Plan, pixels: bool = True) -> Judged:
+    """Reads an image, wherever it is stored, and says what it is worth.
 
     Args:
-        path: The file.
-        name: What to call it in findings.
+        file: Where it is, and what to call it in findings.
         plan: How to decode it.
         pixels: False reads the header only; what is wrong further on stays unseen.
     """
+    name = file.name
     digest = ""
     found: list[Finding] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            data = content(path, name)
+            data = content(file)
             digest = blake2b(data, digest_size=16).hexdigest()
-            picture, found = opened(data, path.suffix.lower(), name, plan)
+            picture, found = opened(data, suffix(file), name, plan)
             stored = shrunk(picture.shape, plan.longest)
             array = None
             if pixels:
@@ -129,15 +123,21 @@ def judge(path: Path, name: str, plan: Plan, pixels: bool = True) -> Judged:
     )
 
 
-def content(path: Path, name: str) -> bytes:
-    """The bytes of a file; raises `Unusable`."""
+def content(file: Stored) -> bytes:
+    """The bytes of an image; raises `Unusable`."""
     try:
-        data = path.read_bytes()
+        data = file.content()
     except OSError as error:
-        raise Unusable(name, "unreadable", f"cannot be read: {error.strerror}") from None
+        reason = f"cannot be read: {error.strerror or error}"
+        raise Unusable(file.name, "unreadable", reason) from None
     if not data:
-        raise Unusable(name, "empty", "is empty (0 bytes)")
+        raise Unusable(file.name, "empty", "is empty (0 bytes)")
     return data
+
+
+def suffix(file: Stored) -> str:
+    """What the name says it is: ".jpg", or "" where it says nothing."""
+    return (file.path if isinstance(file, File) else Path(file.name)).suffix.lower()
 
 
 def opened(data: bytes, suffix: str, name: str, plan: Plan) -> tuple[Picture, list[Finding]]:
@@ -189,36 +189,6 @@ def header(data: bytes, suffix: str, name: str, plan: Plan) -> "Image.Image | ti
         raise Unusable(name, *unidentified(data, suffix)) from None
     except BROKEN as error:
         raise Unusable(name, "damaged", f"cannot be opened: {error}") from None
-
-
-def readable(suffix: str) -> tuple[str, ...]:
-    """The formats this Pillow can open (AVIF is not built into all), TGA only by its name."""
-    return (*installed(), "TGA") if suffix == ".tga" else installed()
-
-
-@cache
-def installed() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow has."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-def unidentified(data: bytes, suffix: str) -> tuple[str, str]:
-    """Why no decoder knows these bytes: the problem, and the rest of a sentence."""
-    if data[4:8] == b"ftyp" and suffix in (".heic", ".heif"):
-        return "not an image", "is HEIC, which cannot be read here: convert it to JPEG"
-    if data[:4] in tiff.SIGNATURES:
-        first = int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big")
-        if first + 2 > len(data):
-            return "truncated", "is a TIFF that is cut off"
-        text = "is a TIFF of a kind Pillow cannot read; data.channels=keep may read it"
-        return "not an image", text
-    if data[4:8] == b"ftyp" and suffix == ".avif":
-        return "damaged", "is an AVIF that is cut off, or of a kind Pillow cannot read"
-    if not data.strip(b"\0"):
-        return "not an image", f"holds nothing but {len(data):,} zero bytes"
-    lie = ", whatever its name says" if suffix in SUFFIXES else ""
-    return "not an image", f"is not an image{lie}"
 
 
 def remarks(image: Image.Image, data: bytes, suffix: str, name: str, plan: Plan) -> list[Finding]:

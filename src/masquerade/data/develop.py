@@ -8,17 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from masquerade.data import cache, progress, workers
-from masquerade.data.decode import Judged, Plan, judge
+from masquerade.data.decode import Judged, Plan, judge_stored
 from masquerade.data.finding import Finding
-
-
-class File(NamedTuple):
-    """A file to be used, and what it is called."""
-
-    path: Path
-    name: str
+from masquerade.data.stored import Stored
 
 
 class Target(NamedTuple):
@@ -33,7 +28,7 @@ class Target(NamedTuple):
 class Survey:
     """A first look at files: their digests, and the headers where those are needed."""
 
-    def __init__(self, name: str, files: Sequence[File], plan: Plan) -> None:
+    def __init__(self, name: str, files: Sequence[Stored], plan: Plan) -> None:
         self.name = name
         self.files = files
         self.plan = plan
@@ -46,7 +41,8 @@ class Survey:
 
     def content(self) -> str:
         """The key of the cache entry; remembered under the files' sizes and times."""
-        stamps = [(str(f.path), f.name, *stamp(f.path)) for f in self.files]
+        known = {path: stamp(path) for path in {f.path for f in self.files}}
+        stamps = [(str(f.path), f.name, *known[f.path]) for f in self.files]
         memo = cache.images() / f"seen.{cache.key(self.plan, stamps)}"
         if memo.exists():
             return memo.read_text("ascii")
@@ -99,7 +95,7 @@ def fill(builder: cache.Builder, survey: Survey) -> None:
     builder.about["findings"] = [f for i in sorted(findings) for f in findings[i]]
 
 
-def agreeing(files: Sequence[File], heads: list[Judged]) -> list[Judged]:
+def agreeing(files: Sequence[Stored], heads: list[Judged]) -> list[Judged]:
     """The verdicts, those with another number of channels than most marked as skipped."""
     counts = Counter(h.stored[2] for h in heads if h.usable)
     if len(counts) < 2:
@@ -128,20 +124,20 @@ def judged(what: str, job: workers.Job, common: Any, items: Sequence[Any]) -> li
     return [results[i] for i in range(len(items))]
 
 
-def crashed(item: tuple[int, File]) -> Judged:
+def crashed(item: tuple[int, Stored]) -> Judged:
     """The verdict on a file that no process survives."""
     finding = Finding(item[1].name, "crash", "makes its decoder crash", "skip")
     return Judged("", (0, 0), (0, 0, 0), 8, None, (finding,))
 
 
-def head(plan: Plan, items: Sequence[tuple[int, File]]) -> list[Judged]:
+def head(plan: Plan, items: Sequence[tuple[int, Stored]]) -> list[Judged]:
     """A worker's job: digests and headers."""
-    return [judge(file.path, file.name, plan, pixels=False) for _, file in items]
+    return [judge_stored(file, plan, pixels=False) for _, file in items]
 
 
-def whole(plan: Plan, items: Sequence[tuple[int, File]]) -> list[Judged]:
+def whole(plan: Plan, items: Sequence[tuple[int, Stored]]) -> list[Judged]:
     """A worker's job: full decoding, for the findings only."""
-    return [judge(file.path, file.name, plan)._replace(pixels=None) for _, file in items]
+    return [judge_stored(file, plan)._replace(pixels=None) for _, file in items]
 
 
 def fits(shape: tuple[int, ...], canvas: tuple[int, ...]) -> bool:
@@ -149,20 +145,25 @@ def fits(shape: tuple[int, ...], canvas: tuple[int, ...]) -> bool:
     return shape[0] <= canvas[0] and shape[1] <= canvas[1] and shape[2] == canvas[2]
 
 
-def develop(target: Target, items: Sequence[tuple[int, File]]) -> list[Judged]:
+def spread_out(image: NDArray[Any], canvas: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An image on its canvas, edges repeated; 8 bits become 16 where others have them."""
+    if image.dtype != dtype:
+        image = image.astype(np.uint16) * 257
+    rest = [(0, n - m) for n, m in zip(canvas[:2], image.shape[:2], strict=True)]
+    return np.pad(image, (*rest, (0, 0)), "edge")
+
+
+def develop(target: Target, items: Sequence[tuple[int, Stored]]) -> list[Judged]:
     """A worker's job: decodes files into their rows of the canvas, edges repeated."""
     pixels = cache.mapped(target.path, target.dtype, target.shape, "r+")
     verdicts = []
     for row, file in items:
-        verdict = judge(file.path, file.name, target.plan)
+        verdict = judge_stored(file, target.plan)
         image = verdict.pixels
         if image is not None and not fits(image.shape, target.shape[1:]):
             text = "changed while it was being read"
             verdict = verdict._replace(findings=(Finding(file.name, "changed", text, "skip"),))
         elif image is not None:
-            if image.dtype != pixels.dtype:
-                image = image.astype(np.uint16) * 257
-            rest = [(0, n - m) for n, m in zip(target.shape[1:3], image.shape[:2], strict=True)]
-            pixels[row] = np.pad(image, (*rest, (0, 0)), "edge")
+            pixels[row] = spread_out(image, target.shape[1:], pixels.dtype)
         verdicts.append(verdict._replace(pixels=None))
     return verdicts

@@ -13,10 +13,10 @@ from masquerade.core.errors import WrongPath
 from masquerade.data import develop
 from masquerade.data.arrange import Arranged, arranged
 from masquerade.data.decode import Judged, Plan
-from masquerade.data.develop import File
 from masquerade.data.finding import Finding
 from masquerade.data.listing import listed, shown
 from masquerade.data.raster import Channels
+from masquerade.data.stored import File
 
 HEADINGS = {
     "skip": "skipped by pretraining (data.strict=true stops instead):",

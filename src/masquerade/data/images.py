@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from masquerade.data.dense import Dense
+from masquerade.data.order import Pieces
+from masquerade.data.streamed import Streamed
 
 SAMPLE = 2000  # images that `statistics` looks at, at most
 
@@ -40,12 +42,13 @@ class ImageSet:
         files: A readable name per image ("cats/001.jpg").
         paths: Where each image's file lies; empty where images do not come from image files.
         notes: Sentences the user should read: what was skipped and why, what a split is.
+        pieces: Which images are cheap to read together, where not all are; training draws by it.
     """
 
     def __init__(
         self,
         name: str,
-        pixels: NDArray[Any],
+        pixels: NDArray[Any] | Streamed,
         *,
         extent: NDArray[Any] | None = None,
         targets: dict[str, NDArray[Any]] | None = None,
@@ -54,6 +57,7 @@ class ImageSet:
         files: tuple[str, ...] = (),
         paths: tuple[Path, ...] = (),
         notes: tuple[str, ...] = (),
+        pieces: Pieces | None = None,
         rows: NDArray[np.int64] | None = None,
         folder: Path | None = None,
     ) -> None:
@@ -61,7 +65,8 @@ class ImageSet:
 
         Args:
             name: What the user calls it.
-            pixels: [N, H, W, C], uint8 or uint16; usually a read-only memory map.
+            pixels: [N, H, W, C], uint8 or uint16; usually a read-only memory map, or decoded as
+                they are read.
             extent: See the class; indexed like the set, not like `pixels`, as all columns are.
             targets: See the class.
             dense: See the class.
@@ -69,6 +74,7 @@ class ImageSet:
             files: See the class; "0", "1", ... where none are given.
             paths: See the class.
             notes: See the class.
+            pieces: See the class.
             rows: Which images of `pixels` belong to the set, in order; all by default.
             folder: Where digests of all of `pixels` may be kept.
         """
@@ -86,6 +92,7 @@ class ImageSet:
         self.files = files or tuple(str(i) for i in range(count))
         self.paths = paths
         self.notes = notes
+        self.pieces = pieces
         self._pixels = pixels
         self._rows = rows
         self._folder = folder
@@ -110,8 +117,10 @@ class ImageSet:
 
     @property
     def pixels(self) -> NDArray[Any]:
-        """[N, H, W, C]; for a subset that is no slice, a copy in memory."""
-        return self._pixels if self._rows is None else self._pixels[self._rows]
+        """[N, H, W, C]; for a subset, and where they are decoded as they are read, a copy."""
+        if self._rows is None and not isinstance(self._pixels, Streamed):
+            return self._pixels
+        return self._pixels[self._stored(range(len(self)))]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -155,6 +164,7 @@ class ImageSet:
             files=tuple(self.files[i] for i in picked),
             paths=tuple(self.paths[i] for i in picked) if self.paths else (),
             notes=self.notes,
+            pieces=None if self.pieces is None else self.pieces.subset(picked),
             rows=self._stored(picked),
             folder=self._folder,
         )
@@ -166,6 +176,10 @@ class ImageSet:
     def labelled(self, label: NDArray[np.int64], classes: tuple[str, ...]) -> "ImageSet":
         """The same set with a class for each image, -1 = none."""
         return self._but(targets={**self.targets, "label": label}, classes=classes)
+
+    def pieced(self, pieces: Pieces) -> "ImageSet":
+        """The same set, to be drawn by pieces."""
+        return self._but(pieces=pieces)
 
     def outlined(self, dense: Dense, classes: tuple[str, ...]) -> "ImageSet":
         """The same set with the objects in each image."""
@@ -239,6 +253,7 @@ class ImageSet:
             "files": self.files,
             "paths": self.paths,
             "notes": self.notes,
+            "pieces": self.pieces,
             "rows": self._rows,
             "folder": self._folder,
         }

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from masquerade.data.decode import SUFFIXES
 from masquerade.data.finding import Finding
+from masquerade.data.formats import SUFFIXES
 
 MAGIC = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  "),

@@ -102,7 +102,13 @@ class Loader:
         self.close()
 
     def _read(self, step: int) -> Batch:
-        drawn = order.indices(step, length=len(self.images), batch=self.batch, seed=self.seed)
+        drawn = order.indices(
+            step,
+            length=len(self.images),
+            batch=self.batch,
+            seed=self.seed,
+            pieces=self.images.pieces,
+        )
         own = drawn[self._part]
         index = torch.from_numpy(own.copy())
         labels = None if self._labels is None else self._labels[index]

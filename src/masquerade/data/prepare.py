@@ -1,7 +1,8 @@
 """Image files to an ImageSet: judged and decoded once, in parallel, into the cache."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,11 @@ from masquerade.core.errors import BadImages, MissingData
 from masquerade.data import cache
 from masquerade.data.arrange import held_out
 from masquerade.data.decode import Plan
-from masquerade.data.develop import File, Survey, fill
+from masquerade.data.develop import Survey, fill
 from masquerade.data.finding import Finding
 from masquerade.data.images import ImageSet
+from masquerade.data.stored import File, Stored
+from masquerade.data.streamed import Streamed, index
 
 NAMED = 5  # skipped files named in a note; doctor names all
 
@@ -34,7 +37,12 @@ class Decoded(NamedTuple):
 
 
 def decoded(
-    name: str, files: Sequence[File], plan: Plan, strict: bool, passed: Sequence[Finding] = ()
+    name: str,
+    files: Sequence[Stored],
+    plan: Plan,
+    strict: bool,
+    passed: Sequence[Finding] = (),
+    stream: bool = False,
 ) -> Decoded:
     """The images of some files, from the cache if their bytes were decoded before.
 
@@ -47,6 +55,8 @@ def decoded(
         plan: How.
         strict: Refuse a set of which a file cannot be used.
         passed: What was found before, while listing; its skipped files count too.
+        stream: Keep no pixels: every file is decoded once to judge it, and then whenever it is
+            read.
 
     Raises:
         BadImages: Files cannot be used and `strict` is set, or none can.
@@ -55,7 +65,11 @@ def decoded(
     if not files:
         raise MissingData(f"{name} holds no images")
     survey = Survey(name, files, plan)
-    entry = cache.prepared(name, survey.content(), lambda b: fill(b, survey))
+    content = survey.content()
+    if stream:
+        entry = cache.prepared(name, cache.key("streamed", content), lambda b: index(b, survey))
+    else:
+        entry = cache.prepared(name, content, lambda b: fill(b, survey))
     findings = [Finding(*found) for found in entry.about["findings"]]
     before = [f for f in passed if f.action == "skip"]
     skipped = before + [f for f in findings if f.action == "skip"]
@@ -68,16 +82,28 @@ def decoded(
     kept = np.array(entry.about["kept"], np.int64)
     if not len(kept):
         raise BadImages(f"none of the {len(files)} files of {name} can be used: {told(skipped)}")
+    pixels: NDArray[Any] | Streamed
+    if stream:
+        about = entry.about["canvas"], entry.about["dtype"]
+        pixels = Streamed([files[i] for i in kept], plan, *about)
+    else:
+        pixels = entry.arrays["pixels"]
     images = ImageSet(
         name,
-        entry.arrays["pixels"],
+        pixels,
         extent=entry.arrays["extent"],
         files=tuple(files[i].name for i in kept),
-        paths=tuple(files[i].path for i in kept),
+        paths=whole(files, kept),
         notes=(f"{count} are skipped: {told(skipped)}.",) if skipped else (),
         folder=entry.folder,
     )
     return Decoded(images, kept, entry.about["contents"], findings)
+
+
+def whole(files: Sequence[Stored], kept: NDArray[np.int64]) -> tuple[Path, ...]:
+    """The paths of images that are files of their own; () where some are parts of larger ones."""
+    some = [files[i] for i in kept]
+    return tuple(f.path for f in some) if all(isinstance(f, File) for f in some) else ()
 
 
 def told(skipped: Sequence[Finding]) -> str:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from masquerade.core.config import Settings
 from masquerade.core.errors import BadImages, WrongPath
-from masquerade.data.decode import SUFFIXES as IMAGES
 from masquerade.data.decode import Plan, judge
+from masquerade.data.formats import SUFFIXES as IMAGES
 from masquerade.data.images import ImageSet
 from masquerade.data.listing import shown
 from masquerade.data.raster import Channels

@@ -74,6 +74,7 @@ def run(folder: RunDir, evaluation: Evaluate) -> dict[str, Any]:
         size=card.size,
         mean=card.mean,
         std=card.std,
+        compat=evaluation.compat,
     )
     content = {
         "slot": found.choice.slot,
@@ -92,7 +93,7 @@ def has_masks(folder: RunDir, evaluation: Evaluate) -> bool:
     if not (config.maskers and learned(folder)):
         return False
     fit_on, _ = evaluation.splits()
-    return "mask" in evaluation.data.load(fit_on, config.size).targets
+    return maskquality.measurable(evaluation.data.load(fit_on, config.size))
 
 
 @torch.no_grad()

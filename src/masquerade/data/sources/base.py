@@ -11,7 +11,10 @@ from masquerade.core.errors import MissingData
 from masquerade.data.images import ImageSet
 
 Constants = tuple[tuple[float, ...], tuple[float, ...]]
-SUFFIXES = {".txt": "list", ".npy": "arrays", ".npz": "arrays"}
+SUFFIXES = {
+    **{".txt": "list", ".npy": "arrays", ".npz": "arrays"},
+    **{".tar": "shards", ".parquet": "shards"},
+}
 
 
 class SourceConfig(Plug):
@@ -22,7 +25,7 @@ class SourceConfig(Plug):
 
     @classmethod
     def shorthand(cls, text: str) -> Any:
-        """A source's name, or a path: a folder, a list (.txt) or an array (.npy, .npz).
+        """A source's name, or a path: a folder, a list (.txt), an array (.npy, .npz) or shards.
 
         The name of a source always means the source, whatever lies in the current folder. Else a
         word is a path if it has a separator, starts with "." or "~", ends like a list or an

@@ -19,13 +19,13 @@ from pydantic import Field
 
 from masquerade.core.errors import MissingData
 from masquerade.data.decode import Plan
-from masquerade.data.develop import File
 from masquerade.data.drawing import Drawing
 from masquerade.data.images import ImageSet
 from masquerade.data.listing import shown
 from masquerade.data.outlined import outlined
 from masquerade.data.prepare import decoded
 from masquerade.data.sources.base import Constants, SourceConfig, found
+from masquerade.data.stored import File
 
 PLACES = ("coco", "COCO", "coco2017", "")
 ADVICE = (

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from masquerade.core.errors import MissingData
 from masquerade.data.decode import Plan
-from masquerade.data.develop import File
 from masquerade.data.images import ImageSet
 from masquerade.data.prepare import decoded
 from masquerade.data.sources.base import Constants, SourceConfig, found
+from masquerade.data.stored import File
 
 PLACES = ("flowers-102", "flowers102", "102flowers", "")
 IDS = {"train": "trnid", "val": "valid", "test": "tstid"}

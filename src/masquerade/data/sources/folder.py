@@ -18,12 +18,12 @@ from pydantic import Field
 from masquerade.core.errors import WrongPath
 from masquerade.data.arrange import Arranged, arranged
 from masquerade.data.decode import Plan
-from masquerade.data.develop import File
 from masquerade.data.images import ImageSet
 from masquerade.data.listing import shown
 from masquerade.data.prepare import decoded, part
 from masquerade.data.raster import Channels
 from masquerade.data.sources.base import SourceConfig
+from masquerade.data.stored import File
 
 
 class Config(SourceConfig):

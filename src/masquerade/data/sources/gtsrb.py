@@ -13,10 +13,10 @@ import numpy as np
 
 from masquerade.core.errors import MissingData
 from masquerade.data.decode import Plan
-from masquerade.data.develop import File
 from masquerade.data.images import ImageSet
 from masquerade.data.prepare import decoded
 from masquerade.data.sources.base import SourceConfig
+from masquerade.data.stored import File
 
 PLACES = ("", "gtsrb", "GTSRB", "gtsrb/GTSRB")
 TRAIN = ("Final_Training/Images", "Training")

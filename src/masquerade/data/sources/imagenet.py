@@ -18,12 +18,12 @@ from pydantic import Field
 
 from masquerade.core.errors import MissingData, WrongPath
 from masquerade.data.decode import Plan
-from masquerade.data.develop import File
 from masquerade.data.finding import Finding
 from masquerade.data.images import ImageSet
 from masquerade.data.listing import listed, shown
 from masquerade.data.prepare import decoded
 from masquerade.data.sources.base import Constants, SourceConfig
+from masquerade.data.stored import File
 
 PLACES = ("imagenet", "ILSVRC2012", "ILSVRC/Data/CLS-LOC", "")
 SPLITS = ("train", "val")

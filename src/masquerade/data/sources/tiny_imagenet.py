@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from masquerade.core.errors import MissingData
 from masquerade.data.decode import Plan
-from masquerade.data.develop import File
 from masquerade.data.finding import Finding
 from masquerade.data.images import ImageSet
 from masquerade.data.listing import listed, shown
 from masquerade.data.prepare import decoded
 from masquerade.data.sources import imagenet
 from masquerade.data.sources.base import Constants, SourceConfig, found
+from masquerade.data.stored import File
 
 PLACES = ("tiny-imagenet-200", "tiny_imagenet/tiny-imagenet-200", "tiny_imagenet", "")
 ADVICE = "Get and unpack https://cs231n.stanford.edu/tiny-imagenet-200.zip (237 MB)."

@@ -16,13 +16,13 @@ from pydantic import Field
 
 from masquerade.core.errors import MissingData
 from masquerade.data.decode import Plan
-from masquerade.data.develop import File
 from masquerade.data.drawing import IGNORED, Drawing, edge
 from masquerade.data.images import ImageSet
 from masquerade.data.indexed import indexed
 from masquerade.data.outlined import outlined
 from masquerade.data.prepare import decoded
 from masquerade.data.sources.base import Constants, SourceConfig
+from masquerade.data.stored import File
 
 PLACES = ("VOCdevkit", "voc/VOCdevkit", "VOC", "voc", "")
 SPLITS = ("train", "train_aug", "trainval", "val", "test")

@@ -1,0 +1,160 @@
+"""shards: images packed into tar archives (as WebDataset's) or parquet files (as Hugging Face's).
+
+For sets of too many files for a folder, or too large to be kept decoded. Images are read from
+where they lie in the shards, nothing is unpacked. An epoch goes through the shards (of parquet:
+the row groups) in a fresh order, `mix` of them at a time, and through their images in a fresh
+order: a function of seed and epoch alone, so that a run resumes at any step, and several
+processes read disjoint parts of each batch.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from masquerade.core.errors import WrongPath
+from masquerade.data import parquet, tar
+from masquerade.data.arrange import ORDER, PARTS
+from masquerade.data.decode import Plan
+from masquerade.data.images import ImageSet
+from masquerade.data.order import Pieces
+from masquerade.data.prepare import decoded, part
+from masquerade.data.raster import Channels
+from masquerade.data.sources.base import SourceConfig
+from masquerade.data.stored import Cell, Span
+
+WORD = re.compile(r"[a-z]+")
+
+
+class Packed(NamedTuple):
+    """The images of some shards.
+
+    Attributes:
+        files: Where each is.
+        label: Class of each, -1 = none.
+        piece: Which shard or row group each lies in.
+        classes: Names of the classes; () where there are no labels.
+    """
+
+    files: list[Span | Cell]
+    label: NDArray[np.int64]
+    piece: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+class Config(SourceConfig):
+    """Settings of shards.
+
+    Splits: where the name of every shard says train, val (valid, validation) or test, these.
+    Else as a folder: a share of labelled images is held out as "test", or there is only "all".
+
+    Attributes:
+        path: A folder of .tar or of .parquet files, one of them, or a pattern such as
+            data/imagenet-*.tar.
+        image: Which member of a sample, or which column, is the image; "" finds it.
+        label: Which member (tar: a whole number as text) or column holds the class; "" is cls in
+            tar and label in parquet.
+        pixels: "stream" decodes images whenever they are read, after looking once through all;
+            "cache" decodes them once, into the cache: faster, if there is room for it.
+        mix: Shards, or row groups, whose images are mixed at a time.
+        channels: "rgb", "grey", or "keep": as many channels and bits (8 or 16) as the files have.
+        holdout: Share of each class held out as "test"; 0 holds nothing out.
+        strict: Stop where an image cannot be used, instead of skipping it.
+        store: Images are shrunk until their longest side has so many pixels; 0 chooses twice the
+            training size, at least 96. Smaller images stay as they are.
+    """
+
+    path: str
+    image: str = ""
+    label: str = ""
+    pixels: Literal["stream", "cache"] = "stream"
+    mix: int = Field(8, ge=1, le=16)
+    channels: Channels = "rgb"
+    holdout: float = Field(0.2, ge=0, le=0.9)
+    strict: bool = False
+    store: int = Field(0, ge=0)
+
+    def splits(self) -> tuple[str, ...]:
+        """The parts the shards are named by, or train and a held-out test; then "all"."""
+        paths = self._paths()
+        if parts := divided(paths):
+            return (*parts, "all")
+        labelled = bool(self.holdout) and (self._packed(paths).label >= 0).any()
+        return ("train", "test", "all") if labelled else ("all",)
+
+    def load(self, split: str, size: int) -> ImageSet:
+        """Looks through the shards of the split once, or maps what was found from the cache."""
+        self.known(split)
+        paths = self._paths()
+        parts = divided(paths)
+        packed = self._packed(parts.get(split, paths))
+        plan = Plan(self.channels, self.store or max(96, 2 * size))
+        name = f"{Path(self.path).stem.rstrip('*-_')} {split}" if split in parts else self.path
+        stream = self.pixels == "stream"
+        made = decoded(name, packed.files, plan, self.strict, stream=stream)
+        images = made.images
+        if stream:
+            images = images.pieced(Pieces(packed.piece[made.kept], self.mix))
+        if packed.classes:
+            images = images.labelled(packed.label[made.kept], packed.classes)
+        if split == "all" or parts:
+            return images
+        return part(images, made.contents, split, self.holdout)
+
+    def _paths(self) -> list[Path]:
+        path = Path(self.path).expanduser()
+        if path.is_dir():
+            found = [p for p in path.iterdir() if p.suffix in (".tar", ".parquet")]
+        else:
+            found = list(path.parent.glob(path.name)) if path.parent.is_dir() else []
+        kinds = sorted({p.suffix for p in found})
+        if len(kinds) > 1 or any(kind not in (".tar", ".parquet") for kind in kinds):
+            raise WrongPath(
+                f"{self.path} must name .tar files or .parquet files; it names {', '.join(kinds)}"
+            )
+        if not found:
+            raise WrongPath(
+                f"there are no .tar and no .parquet files at {self.path} (looked from "
+                f"{Path.cwd()}). Name a folder of them, one, or a pattern such as data/part-*.tar; "
+                "or try data=toybox"
+            )
+        return sorted(found)
+
+    def _packed(self, paths: list[Path]) -> Packed:
+        files: list[Span | Cell] = []
+        label: list[int] = []
+        piece: list[int] = []
+        classes: tuple[str, ...] = ()
+        first = 0
+        for path in paths:
+            if path.suffix == ".tar":
+                for sample in tar.samples(path, self.image, self.label or tar.LABEL):
+                    files.append(sample.file)
+                    label.append(sample.label)
+                    piece.append(first)
+                first += 1
+            else:
+                table = parquet.table(path, self.image, self.label or parquet.LABEL)
+                files += table.files
+                label += table.labels
+                piece += [first + cell.group for cell in table.files]
+                first += 1 + max((cell.group for cell in table.files), default=0)
+                classes = classes or table.classes
+        most = max(label, default=-1)
+        if classes and most >= len(classes):
+            raise ValueError(f"{self.path} has class {most}, but names only {len(classes)}")
+        numbered = tuple(str(i) for i in range(most + 1))
+        names = (classes or numbered) if most >= 0 else ()
+        return Packed(files, np.array(label, np.int64), np.array(piece, np.int64), names)
+
+
+def divided(paths: list[Path]) -> dict[str, list[Path]]:
+    """Shards by the part that their names say; {} unless all say one."""
+    parts: dict[str, list[Path]] = {}
+    for path in paths:
+        words = [PARTS[w] for w in WORD.findall(path.stem.lower()) if w in PARTS]
+        parts.setdefault(words[-1] if words else "", []).append(path)
+    return {} if "" in parts else {name: parts[name] for name in ORDER if name in parts}
