@@ -3,7 +3,7 @@
 What Un-Mix's README tells its users to do, and what its code for MoCo does (papers/mixmask.md,
 sections 5 and 8): the loss of the two views, and of each mixture lambda times its loss with the
 clean view and 1 - lambda times the loss of the mixture in another order. What a step of ours is
-compared with, in cost (step_cost.py) and, to the last digits, in loss and gradient (tests/costs).
+compared with, in cost (step_cost.py) and, to the last digits, in loss and gradient (tests/exact).
 """
 
 import torch

@@ -20,7 +20,7 @@ BOX_TEXT = (
     "views, and of each mixture lambda times its loss with the clean view and 1 - lambda times "
     "that of the mixture in another order. For MoCo it is what Un-Mix's code does: the mixture is "
     "encoded again for each key. It is run here, not computed (benchmarks/black_box.py); that loss "
-    "and gradients are equal is a test (tests/costs/test_black_box.py)."
+    "and gradients are equal is a test (tests/exact), and measured in filling.md."
 )
 
 

@@ -5,12 +5,15 @@ masks once more for the CPU-seconds that each of them took, as a step with mixtu
 times as much. Measured are kNN and a linear probe on images that no training saw. MixMask's paper
 compares equal epochs only, and one run each. The CNN has 0.3 million parameters and sees 32-pixel
 images for 300 to 400 steps: this says what comes out here, not what 1000 epochs would give. A run
-that is done already under `--out` is not run again, so the script may be cut and repeated.
+that is done already under `--out` is not run again, so the script may be cut and repeated. On the
+same page, measured anew each time in seconds: how far filled masks are from the official code's
+arrays, and identities (`filled_exact.py`); and what step_cost.py and mutations.py have found.
 
     python benchmarks/filling.py --data toybox:3 fashion_mnist:3
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +22,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs by its path
 
-from benchmarks.machine import ROOT, Goal, machine, table, write
+from benchmarks import filled_exact, machine
+from benchmarks.machine import ROOT, Goal, table, write
 from benchmarks.trials import CNN, EPOCHS, Case, Rows, Study, counts_of, gained, gains, said
 
 from masquerade.core.rundir import RunDir
@@ -48,6 +52,19 @@ COLUMNS = {
     "steps": "steps",
     "cpu": "CPU-seconds",
 }
+OTHERS = {  # other pages on filled masks: heading, what they are, the command that writes them
+    "filling_cost": (
+        "What a step costs",
+        "FLOPs and time of each framework with filled and erased copies, beside the framework "
+        "without them and beside the black box",
+        "python benchmarks/step_cost.py --tables filling",
+    ),
+    "mutations": (
+        "Mistakes made on purpose",
+        "The six mistakes that the paper file names, each made in a copy of the source",
+        "python benchmarks/mutations.py",
+    ),
+}
 COMPARED = (  # title of the column, what is measured, what it is compared with
     ("kNN, equal epochs", "knn", "knn"),
     ("linear, equal epochs", "linear", "linear"),
@@ -65,7 +82,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--at-once", type=int, default=1, help="runs, each with one thread")
     parser.add_argument("--set", nargs="*", default=[], help="key=value for every run")
     told = parser.parse_args(words)
-    where = machine(Runtime(threads=1).resolved())
+    where = machine.machine(Runtime(threads=1).resolved())
     seeds, epochs = counts_of(told.data), EPOCHS | counts_of(told.epochs)
     baseline = {data: Case(data, "SimCLR", 0, epochs[data]) for data in seeds}
 
@@ -83,14 +100,31 @@ def main(words: Sequence[str] | None = None) -> int:
         others = untrained(study.place(baseline[data]))
         figures[data] = {"methods": rows, "baselines": others}
         body += [
-            f"## {data}",
+            f"### {data}",
             scores(rows, others),
             differences(rows),
             *said_of(rows, others, count),
         ]
         goals += judged(data, rows)
-    write("filling", "Filled masks against none", [READING, *body], figures, goals, where)
+    figures["exactness"] = exact = filled_exact.figures()
+    goals += filled_exact.goals(exact)
+    elsewhere = [text for other in OTHERS for text in beside(other)]
+    trained = "## Un-Mix, MixMask and MixMask* against no masks"
+    body = [trained, READING, *body, *filled_exact.page(exact), *elsewhere]
+    write("filling", "Filled masks", body, figures, goals, where)
     return 0
+
+
+def beside(name: str) -> list[str]:
+    """What another page on filled masks has found, goal by goal."""
+    heading, what, command = OTHERS[name]
+    path = machine.RESULTS / f"{name}.json"
+    told = f"{what}: [{name}.md]({name}.md)"
+    if not path.exists():
+        return [f"## {heading}", f"{told}, which `{command}` writes."]
+    goals = json.loads(path.read_text("utf-8"))["goals"]
+    lines = [[g["text"], g["figure"], "yes" if g["met"] else "**no**"] for g in goals]
+    return [f"## {heading}", f"{told}.", table(("goal", "found", "met"), lines)]
 
 
 def framework(method: str) -> str:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from benchmarks import filling, machine, trials
+from benchmarks import filled_exact, filling, machine, trials
 from benchmarks.filling import COLUMNS, FRAMEWORKS, METHODS, differences, judged, scores, unbeaten
 from benchmarks.trials import Case, Study, counts_of, gained, said
 
@@ -69,6 +69,34 @@ def test_the_baseline_trains_for_as_many_cpu_seconds(tmp_path):
     assert study.longer(Case("digits", "MoCo", 0, 8)) == Case("digits", "MoCo", 0, 8)
 
 
+def test_what_other_pages_found_is_told_goal_by_goal(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "RESULTS", tmp_path)
+    heading, told = filling.beside("mutations")
+    assert heading == "## Mistakes made on purpose"
+    assert told.endswith("(mutations.md), which `python benchmarks/mutations.py` writes.")
+    goals = [{"text": "each breaks a test", "figure": "5 of 6", "met": False}]
+    (tmp_path / "mutations.json").write_text(json.dumps({"goals": goals}))
+    *_, table = filling.beside("mutations")
+    assert "| each breaks a test | 5 of 6 | **no** |" in table
+
+
+def test_an_array_or_an_identity_that_is_off_is_a_goal_that_is_missed():
+    right = {"a": 0.0, "b": 2e-16}
+    found = {
+        "files": {"masks": right, "knn": right},
+        "shows": {"masks": "bits", "knn": "votes"},
+        "identities": {"SimCLR": {"order": 1e-15, "empty": 0.0}},
+        "kept": {"centre": 0.803, "corner": 0.156, "draws": 20_000},
+    }
+    assert [g.met for g in filled_exact.goals(found)] == [True] * 3
+    assert "| masks | bits | 2 | 2e-16 |" in "\n".join(filled_exact.page(found))
+    assert "| SimCLR | 1e-15 | - | 0e+00 | - | - |" in "\n".join(filled_exact.page(found))
+    found["files"]["knn"] = {"a": 1.0}
+    found["identities"]["SimCLR"]["order"] = 1e-8
+    found["kept"]["corner"] = 0.25
+    assert [g.met for g in filled_exact.goals(found)] == [False] * 3
+
+
 @pytest.mark.slow  # some 3 minutes: every method and baseline in a process of its own
 def test_the_whole_of_it_runs_at_a_tiny_size_and_goes_on_where_it_was(tmp_path, monkeypatch):
     results = tmp_path / "results"
@@ -86,6 +114,7 @@ def test_the_whole_of_it_runs_at_a_tiny_size_and_goes_on_where_it_was(tmp_path, 
     page = (results / "filling.md").read_text()
     assert all(f"| {m} |" in page for m in METHODS)
     assert "nan" not in page
+    assert "## Every array of the official code" in page and "| moco_v2_both |" in page
 
     def refused(words, place):
         raise AssertionError(f"{words} is done already")
