@@ -249,3 +249,70 @@ def parquet_shards(root: Path, counts: tuple[int, ...], group: int = 3) -> Path:
         parquet.write_table(table.replace_schema_metadata(about), file, row_group_size=group)
         sample += count
     return root
+
+
+def clevr(root: Path, masks: bool = True) -> Path:
+    """Two scenes of 48 x 64: a cube and a sphere, then a cylinder and one that is covered."""
+    base = root / "CLEVR_v1.0"
+    shapes = [["cube", "sphere"], ["cylinder", "cube"]]
+    for part in ("train", "val"):
+        (base / "images" / part).mkdir(parents=True)
+        scenes = []
+        for k in range(2):
+            name = f"CLEVR_{part}_{k:06d}.png"
+            pixels = corners(48, 64) if k == 0 else np.full((48, 64, 3), 90, np.uint8)
+            Image.fromarray(pixels).save(base / "images" / part / name)
+            if masks:
+                (base / "masks" / part).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(clevr_map(k)).save(base / "masks" / part / name)
+            objects = [{"shape": s, "color": "red", "material": "rubber"} for s in shapes[k]]
+            scenes.append({"image_filename": name, "image_index": k, "objects": objects})
+        (base / "scenes").mkdir(exist_ok=True)
+        content = {"info": {"split": part}, "scenes": scenes}
+        (base / "scenes" / f"CLEVR_{part}_scenes.json").write_text(json.dumps(content))
+    return base
+
+
+def clevr_map(k: int) -> Bytes:
+    numbers = np.zeros((48, 64), np.uint8)
+    numbers[10:20, 5:25] = 1
+    if k == 0:
+        numbers[15:30, 20:40] = 2
+    return numbers
+
+
+def wire(number: int, data: bytes) -> bytes:
+    """A field of a protocol buffer that holds bytes."""
+    length, head = len(data), b""
+    while length > 127:
+        head, length = head + bytes([length & 127 | 128]), length >> 7
+    return bytes([number << 3 | 2]) + head + bytes([length]) + data
+
+
+def single_bytes(values: Bytes) -> bytes:
+    """A list of strings of one byte each, as the set with masks keeps every number."""
+    flat = values.reshape(-1)
+    return np.stack([np.full_like(flat, 0x0A), np.ones_like(flat), flat], 1).tobytes()
+
+
+def clevr_with_masks(root: Path, count: int = 3) -> Path:
+    """Records with two objects each, of shapes 3 and 1, in a file as it is released (gzip)."""
+    root.mkdir(parents=True, exist_ok=True)
+    masks = np.zeros((11, 240, 320), np.uint8)
+    masks[1, 100:140, 50:110], masks[2, 20:60, 200:260] = 255, 255
+    masks[0] = 255 - masks[1:].max(0)
+    shape = np.uint8([0, 3, 1, *[0] * 8])
+    out = b""
+    for k in range(count):
+        image = corners(240, 320) if k == 0 else np.full((240, 320, 3), 40 * k, np.uint8)
+        found = {"image": image, "mask": masks, "shape": shape}
+        entries = b"".join(
+            wire(1, wire(1, name.encode()) + wire(2, wire(1, single_bytes(values))))
+            for name, values in found.items()
+        )
+        x = wire(1, wire(1, b"x") + wire(2, wire(2, wire(1, np.zeros(11, "<f4").tobytes()))))
+        message = wire(1, entries + x)
+        out += len(message).to_bytes(8, "little") + b"\0" * 4 + message + b"\0" * 4
+    file = root / "clevr_with_masks_train.tfrecords"
+    file.write_bytes(gzip.compress(out, 1))
+    return file
