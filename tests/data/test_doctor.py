@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from tests.data import standard
 from tests.data.hostile import EXPECTED, write
 
 from masquerade.core.errors import BadImages, MissingData
@@ -90,3 +91,16 @@ def test_a_folder_without_any_image_is_reported(tmp_path: Path) -> None:
     assert report.files == 0 and report.findings[0].action == "ignore"
     with pytest.raises(MissingData, match="no image below"):
         folder.Config(path=str(tmp_path)).splits()
+
+
+def test_images_in_shards_are_judged_where_they_lie(tmp_path: Path) -> None:
+    standard.tar_shards(tmp_path / "set", (3, 2))
+    file = tmp_path / "set" / "photos-000001.tar"
+    data = bytearray(file.read_bytes())
+    start = data.index(b"\xff\xd8\xff")
+    data[start : start + 4] = b"oops"
+    file.write_bytes(bytes(data))
+    for place, images in ((tmp_path / "set", 5), (file, 2)):
+        report = examine(place)
+        assert (report.files, report.usable) == (images, images - 1)
+        assert [f.file for f in report.skipped] == ["photos-000001/000003.jpg"]

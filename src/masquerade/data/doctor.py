@@ -16,7 +16,7 @@ from masquerade.data.decode import Judged, Plan
 from masquerade.data.finding import Finding
 from masquerade.data.listing import listed, shown
 from masquerade.data.raster import Channels
-from masquerade.data.stored import File
+from masquerade.data.stored import File, Stored
 
 HEADINGS = {
     "skip": "skipped by pretraining (data.strict=true stops instead):",
@@ -65,26 +65,18 @@ def examine(path: Path, channels: Channels = "rgb") -> Report:
     """Decodes every file at a path and reports; never raises for what is in a file.
 
     Args:
-        path: A folder, a list of images (.txt), or one image.
+        path: A folder, a list of images (.txt), shards (.tar, .parquet, or a folder of nothing
+            else), or one image.
         channels: As pretraining would read them.
 
     Raises:
         WrongPath: There is nothing at the path.
+        ValueError: A shard cannot be opened.
     """
     path = path.expanduser()
     if not path.exists():
         raise WrongPath(f"there is nothing at {path} (looked from {Path.cwd()})")
-    passed: tuple[Finding, ...] = ()
-    if path.is_dir():
-        listing = listed(path.resolve())
-        files = [File(listing.root / f, shown(f)) for f in listing.files]
-        passed = listing.findings
-    elif path.suffix.lower() == ".txt":
-        from masquerade.data.sources.list import read
-
-        files = [file for file, _ in read(path)]
-    else:
-        files = [File(path, shown(path.name))]
+    files, passed = inside(path)
     what = f"judging {len(files):,} files of {path}"
     plan = Plan(channels, 96)
     judged = develop.judged(what, develop.whole, plan, list(enumerate(files)))
@@ -94,12 +86,35 @@ def examine(path: Path, channels: Channels = "rgb") -> Report:
         shown(str(path)),
         len(files),
         sum(j.usable for j in judged),
-        tuple(sizes(judged) + (meaning(path) if path.is_dir() and files else [])),
+        tuple(sizes(judged) + (meaning(path) if path.is_dir() and arrangeable(files) else [])),
         tuple(sorted(found, key=lambda f: (list(HEADINGS).index(f.action), f.file))),
     )
 
 
-def copies(files: Sequence[File], judged: Sequence[Judged]) -> list[Finding]:
+def inside(path: Path) -> tuple[list[Stored], tuple[Finding, ...]]:
+    """The images at a path, wherever they are stored, and what was passed by."""
+    from masquerade.data.sources import list as lists
+    from masquerade.data.sources import shards
+
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        return [file for file, _ in lists.read(path)], ()
+    if suffix in shards.KINDS:
+        return [*shards.packed([path]).files], ()
+    if not path.is_dir():
+        return [File(path, shown(path.name))], ()
+    listing = listed(path.resolve())
+    if not listing.files and any(p.suffix in shards.KINDS for p in path.iterdir()):
+        return [*shards.packed(shards.at(str(path))).files], ()
+    return [File(listing.root / f, shown(f)) for f in listing.files], listing.findings
+
+
+def arrangeable(files: Sequence[Stored]) -> bool:
+    """Whether there are images in files of their own, whose folders may mean something."""
+    return any(isinstance(file, File) for file in files)
+
+
+def copies(files: Sequence[Stored], judged: Sequence[Judged]) -> list[Finding]:
     """Files with the bytes of an earlier one."""
     first: dict[str, str] = {}
     found = []

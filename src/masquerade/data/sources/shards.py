@@ -26,6 +26,7 @@ from masquerade.data.raster import Channels
 from masquerade.data.sources.base import SourceConfig
 from masquerade.data.stored import Cell, Span
 
+KINDS = (".tar", ".parquet")
 WORD = re.compile(r"[a-z]+")
 
 
@@ -79,76 +80,87 @@ class Config(SourceConfig):
 
     def splits(self) -> tuple[str, ...]:
         """The parts the shards are named by, or train and a held-out test; then "all"."""
-        paths = self._paths()
+        paths = at(self.path)
         if parts := divided(paths):
             return (*parts, "all")
-        labelled = bool(self.holdout) and (self._packed(paths).label >= 0).any()
+        labelled = bool(self.holdout) and (packed(paths, self.image, self.label).label >= 0).any()
         return ("train", "test", "all") if labelled else ("all",)
 
     def load(self, split: str, size: int) -> ImageSet:
         """Looks through the shards of the split once, or maps what was found from the cache."""
         self.known(split)
-        paths = self._paths()
+        paths = at(self.path)
         parts = divided(paths)
-        packed = self._packed(parts.get(split, paths))
+        inside = packed(parts.get(split, paths), self.image, self.label)
         plan = Plan(self.channels, self.store or max(96, 2 * size))
         name = f"{Path(self.path).stem.rstrip('*-_')} {split}" if split in parts else self.path
         stream = self.pixels == "stream"
-        made = decoded(name, packed.files, plan, self.strict, stream=stream)
+        made = decoded(name, inside.files, plan, self.strict, stream=stream)
         images = made.images
         if stream:
-            images = images.pieced(Pieces(packed.piece[made.kept], self.mix))
-        if packed.classes:
-            images = images.labelled(packed.label[made.kept], packed.classes)
+            images = images.pieced(Pieces(inside.piece[made.kept], self.mix))
+        if inside.classes:
+            images = images.labelled(inside.label[made.kept], inside.classes)
         if split == "all" or parts:
             return images
         return part(images, made.contents, split, self.holdout)
 
-    def _paths(self) -> list[Path]:
-        path = Path(self.path).expanduser()
-        if path.is_dir():
-            found = [p for p in path.iterdir() if p.suffix in (".tar", ".parquet")]
-        else:
-            found = list(path.parent.glob(path.name)) if path.parent.is_dir() else []
-        kinds = sorted({p.suffix for p in found})
-        if len(kinds) > 1 or any(kind not in (".tar", ".parquet") for kind in kinds):
-            raise WrongPath(
-                f"{self.path} must name .tar files or .parquet files; it names {', '.join(kinds)}"
-            )
-        if not found:
-            raise WrongPath(
-                f"there are no .tar and no .parquet files at {self.path} (looked from "
-                f"{Path.cwd()}). Name a folder of them, one, or a pattern such as data/part-*.tar; "
-                "or try data=toybox"
-            )
-        return sorted(found)
 
-    def _packed(self, paths: list[Path]) -> Packed:
-        files: list[Span | Cell] = []
-        label: list[int] = []
-        piece: list[int] = []
-        classes: tuple[str, ...] = ()
-        first = 0
-        for path in paths:
-            if path.suffix == ".tar":
-                for sample in tar.samples(path, self.image, self.label or tar.LABEL):
-                    files.append(sample.file)
-                    label.append(sample.label)
-                    piece.append(first)
-                first += 1
-            else:
-                table = parquet.table(path, self.image, self.label or parquet.LABEL)
-                files += table.files
-                label += table.labels
-                piece += [first + cell.group for cell in table.files]
-                first += 1 + max((cell.group for cell in table.files), default=0)
-                classes = classes or table.classes
-        most = max(label, default=-1)
-        if classes and most >= len(classes):
-            raise ValueError(f"{self.path} has class {most}, but names only {len(classes)}")
-        numbered = tuple(str(i) for i in range(most + 1))
-        names = (classes or numbered) if most >= 0 else ()
-        return Packed(files, np.array(label, np.int64), np.array(piece, np.int64), names)
+def at(place: str) -> list[Path]:
+    """The shards in a folder, of a pattern, or the one that is named.
+
+    Raises:
+        WrongPath: There are none, or of two kinds.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir():
+        found = [p for p in path.iterdir() if p.suffix in KINDS]
+    else:
+        found = list(path.parent.glob(path.name)) if path.parent.is_dir() else []
+    kinds = sorted({p.suffix for p in found})
+    if len(kinds) > 1 or not set(kinds) <= set(KINDS):
+        raise WrongPath(
+            f"{place} must name .tar files or .parquet files; it names {', '.join(kinds)}"
+        )
+    if not found:
+        raise WrongPath(
+            f"there are no .tar and no .parquet files at {place} (looked from {Path.cwd()}). Name "
+            "a folder of them, one, or a pattern such as data/part-*.tar; or try data=toybox"
+        )
+    return sorted(found)
+
+
+def packed(paths: list[Path], image: str = "", label: str = "") -> Packed:
+    """What lies in some shards; arguments as the settings of the same name.
+
+    Raises:
+        ValueError: A shard cannot be read, or its classes are out of range.
+    """
+    files: list[Span | Cell] = []
+    labels: list[int] = []
+    piece: list[int] = []
+    classes: tuple[str, ...] = ()
+    first = 0
+    for path in paths:
+        if path.suffix == ".tar":
+            for sample in tar.samples(path, image, label or tar.LABEL):
+                files.append(sample.file)
+                labels.append(sample.label)
+                piece.append(first)
+            first += 1
+        else:
+            table = parquet.table(path, image, label or parquet.LABEL)
+            files += table.files
+            labels += table.labels
+            piece += [first + cell.group for cell in table.files]
+            first += 1 + max((cell.group for cell in table.files), default=0)
+            classes = classes or table.classes
+    most = max(labels, default=-1)
+    if classes and most >= len(classes):
+        raise ValueError(f"{paths[0].parent} has class {most}, but names only {len(classes)}")
+    numbered = tuple(str(i) for i in range(most + 1))
+    names = (classes or numbered) if most >= 0 else ()
+    return Packed(files, np.array(labels, np.int64), np.array(piece, np.int64), names)
 
 
 def divided(paths: list[Path]) -> dict[str, list[Path]]:
