@@ -10,6 +10,7 @@ from masquerade.core.seed import Seed
 from masquerade.engine.task import Progress
 from masquerade.maskers import adios, erase, mixmask, partners, sequential, unmix
 from masquerade.maskers.base import MaskerConfig
+from masquerade.recipes.base import recipe
 
 ORACLE = np.load(Path(__file__).parents[1] / "oracles" / "mixmask" / "mixing.npz")
 NOW = Progress(3, 10, 5)
@@ -169,3 +170,14 @@ def test_maskers_are_set_on_a_command_line():
     assert config.override(["ratio=[0.25,0.75]"]) == mixmask.Config(ratio=(0.25, 0.75))
     assert config.override(["ratio=0.25"]) == mixmask.Config(ratio=0.25)
     assert isinstance(MaskerConfig.parse("unmix"), unmix.Config)
+
+
+def test_a_given_masker_is_set_where_the_settings_name_only_the_kind_of_what_fills():
+    run = recipe("simclr", "smoke")
+    words = ["maskers=mixmask", "maskers.0.pattern=given", "maskers.0.given=adios"]
+    found = run.override([*words, "maskers.0.given.0.width=8"])
+    assert found.maskers == (mixmask.Config(pattern="given", given=(adios.Config(width=8),)),)
+    with pytest.raises(ValueError, match="got pattern=given and 2 in given"):
+        run.override([*words[:2], "maskers.0.given=adios,erase"])
+    with pytest.raises(ValueError, match="Did you mean 'adios'"):
+        run.override([*words[:2], "maskers.0.given=adois"])

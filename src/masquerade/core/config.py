@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -50,11 +50,14 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _said(cls, value: Any) -> Any:
-        """On a command line `none` is null, except where a field takes it as a word."""
+        """What a command line cannot know: `none` may be a word, and a word a list of plug-ins."""
         if not isinstance(value, dict):
             return value
-        words = {n for n, f in cls.model_fields.items() if "none" in get_args(f.annotation)}
-        return {k: "none" if v is None and k in words else v for k, v in value.items()}
+        fields = {n: f.annotation for n, f in cls.model_fields.items()}
+        words = {n for n, kind in fields.items() if "none" in get_args(kind)}
+        told = {k: "none" if v is None and k in words else v for k, v in value.items()}
+        lists = {n for n, kind in fields.items() if get_origin(kind) is tuple and settings_in(kind)}
+        return {k: listed(v) if isinstance(v, str) and k in lists else v for k, v in told.items()}
 
     def replace(self: S, **changes: Any) -> S:
         """A copy with some fields changed, validated as a whole."""
@@ -164,14 +167,16 @@ def parsed(text: str) -> Any:
 def assign(tree: Any, keys: Sequence[str], value: Any) -> None:
     """Put a value at a dotted place of nested dicts and lists.
 
-    A bare plug-in name on the way becomes a table of that `kind`; an index may name the place
-    just after the end of a list.
+    A bare plug-in name on the way becomes a table of that `kind`, a comma list of them with an
+    index below it a list; an index may name the place just after the end of a list.
     """
     for key, below in pairwise(keys):
         if isinstance(tree, list):
             tree[position(tree, key)] = deep = opened(tree[position(tree, key)])
         else:
-            tree[key] = deep = opened(tree.get(key, [] if below.isdigit() else {}))
+            old = tree.get(key, [] if below.isdigit() else {})
+            entries = isinstance(old, str) and below.isdigit()
+            tree[key] = deep = listed(old) if entries else opened(old)
         tree = deep
     last = keys[-1]
     if isinstance(tree, list):
@@ -182,7 +187,12 @@ def assign(tree: Any, keys: Sequence[str], value: Any) -> None:
     else:
         old = tree.get(last)
         words = isinstance(value, str) and isinstance(old, list)
-        tree[last] = [w for w in value.split(",") if w] if words else value
+        tree[last] = listed(value) if words else value
+
+
+def listed(text: str) -> list[Any]:
+    """The words of a comma list."""
+    return [word for word in text.split(",") if word]
 
 
 def opened(value: Any) -> Any:
