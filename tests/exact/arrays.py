@@ -8,8 +8,9 @@ from tests.exact import around, masks, steps
 from tests.exact.masks import oracle
 
 GIVEN = {"x", "x1", "x2", "mask", "perm", "T", "m", "K", "mlp", "tau", "lr", "wd", "momentum"}
-NETWORKS = ("q/", "k/", "model/", "model_t/", "head/", "head_t/", "pred/", "bn_last/")
-NETWORKS += ("backbone/", "projector/", "predictor/", "encoder/")
+MOCO = ("q/", "k/")
+WMSE = ("model/", "model_t/", "head/", "head_t/", "pred/", "bn_last/")
+NETWORKS = (*MOCO, *WMSE, "backbone/", "projector/", "predictor/", "encoder/")
 
 
 class File(NamedTuple):

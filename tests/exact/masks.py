@@ -40,29 +40,35 @@ def numbers(key):
 
 def masks():
     """Blocked and discrete masks of seeds, masks in pixels, shares."""
-    o, found = oracle("masks"), {}
+    o = oracle("masks")
+    found = {}
     for key, value in o.items():
         kind = key.partition("/")[0]
         if kind in ("block", "block_stream"):
-            grid, ratio = numbers(key)
-            target, one = int(ratio * grid**2), Random(2022)
-            streams = [Random(s) if kind == "block" else one for s in range(len(value))]
-            made = [blocks.one(stream, int(grid), target, PUBLISHED) for stream in streams]
-            found[key] = apart(torch.stack(made), value)
+            found[key] = apart(torch.stack(blocked(key, len(value))), value)
         elif kind == "discrete":
             grid, ratio = numbers(key)
-            made = torch.stack([scattered(s, int(grid), ratio) for s in range(len(value))])
-            found[key] = apart(made, value)
-            shares = torch.stack([spread(mask, 224).mean() for mask in made])
+            cells = torch.stack([scattered(s, int(grid), ratio) for s in range(len(value))])
+            found[key] = apart(cells, value)
+            shares = torch.stack([spread(mask, 224).mean() for mask in cells])
             lam = key.replace("discrete", "discrete_lam224")
             found[lam] = apart(shares.float(), o[lam])  # there a float32
         elif kind == "up":
             grid, size = numbers(key)
-            cells = o[f"block/n{grid:.0f}/r0.5"][: len(value)]
-            made = torch.stack([spread(c, int(size)) for c in cells])
-            found[key] = apart(made, value)
-            found[key.replace("up", "uplam")] = apart(made.mean((1, 2)), o[f"uplam{key[2:]}"])
+            official = o[f"block/n{grid:.0f}/r0.5"][: len(value)]
+            pixels = torch.stack([spread(c, int(size)) for c in official])
+            found[key] = apart(pixels, value)
+            lam = key.replace("up", "uplam")
+            found[lam] = apart(pixels.mean((1, 2)), o[lam])
     return found
+
+
+def blocked(key, count):
+    """Cells that blocks cover: of a seed each, or of one stream in order."""
+    grid, ratio = numbers(key)
+    one = Random(2022)
+    streams = [one if key.startswith("block_stream") else Random(seed) for seed in range(count)]
+    return [blocks.one(stream, int(grid), int(ratio * grid**2), PUBLISHED) for stream in streams]
 
 
 def scattered(seed, grid, ratio):

@@ -5,6 +5,7 @@ give each of them: what is left when the plain loss is taken off.
 """
 
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -36,6 +37,10 @@ from masquerade.pretext.siamese import Siamese
 REGION = unmix.Config(global_ratio=0)
 MOCO = {k: v.replace("body", "backbone.body") for k, v in TINY.items()} | {"fc.": "projector."}
 NAMES = {**PLACES, "simclr": {**PLACES["simclr"], "bn_last.": "projector.4."}}
+ONE_WAY: dict[str, Any] = {  # mixtures that only predict
+    "byol": {"masked": "query"},
+    "simsiam": {"terms": ("masked_query",)},
+}
 LAYERS = {"net.0.": "body.0.", "net.1.": "body.1.", "net.3.": "body.3.", "net.4.": "body.4."}
 
 
@@ -273,20 +278,19 @@ def framework(name):
     o = oracle(f"{name}_mixmask")
     views, order = (o["x2"], o["x1"]), o["perm"].long()
     copy = filled(o["x1"], o["mask"])
-    cases = {"": (copy, {}), "_x1": (copy, {"meets": "same"})}
-    cases["_perm"] = (filled(o["x1"], o["mask"], order), {})
+    shuffled = filled(o["x1"], o["mask"], order)
+    cases = {"": (copy, "other"), "_x1": (copy, "same"), "_perm": (shuffled, "other")}
     base = plain_run(BUILT[name](o), False, views, None)
     ours = {"loss_o": base}
-    for end, (made, changes) in cases.items():
+    for end, (made, meets) in cases.items():
 
-        def build(changes=changes):
-            return BUILT[name](o, **changes)
+        def build(meets=meets):
+            return BUILT[name](o, meets=meets)
 
         ours[f"loss_up{end}"], ours[f"loss_dn{end}"] = parted(build, views, made, base)
         ours[f"loss{end}"] = run(build(), views, Made(made))
-    one_way = {"byol": {"masked": "query"}, "simsiam": {"terms": ("masked_query",)}}
-    if name in one_way:
-        parts = parted(lambda: BUILT[name](o, **one_way[name]), views, copy, base)
+    if name in ONE_WAY:
+        parts = parted(lambda: BUILT[name](o, **ONE_WAY[name]), views, copy, base)
         ours["oneway_up"], ours["oneway_dn"] = parts
     it = BUILT[name](o)
     run(it, views, Made(copy))
