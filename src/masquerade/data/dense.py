@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from masquerade.data.mapping import packed, unpacked
+
 IGNORED = 255  # semantic: neither right nor wrong
 ARRAYS = ("first", "boxes", "labels", "crowd", "crop", "offset", "bits", "semantic")
 
@@ -116,6 +118,14 @@ class Dense:
                 height, width = self._extent[self._rows[i]]
                 image[height:], image[:, width:] = IGNORED, IGNORED
         return torch.stack(painted)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: mapped arrays go as the places of their files."""
+        return {**vars(self), "_arrays": {n: packed(a) for n, a in self._arrays.items()}}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        arrays = {name: unpacked(array) for name, array in kept["_arrays"].items()}
+        vars(self).update({**kept, "_arrays": arrays})
 
     def _painted(self, index: int, value: Any) -> UInt8[Tensor, "H W"]:
         found = self.objects(index)

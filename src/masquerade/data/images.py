@@ -4,7 +4,6 @@ The only data set type above the sources. A set is never changed: `subset` gives
 shares the pixels.
 """
 
-import mmap
 import os
 from collections.abc import Sequence, Sized
 from hashlib import blake2b
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from masquerade.data.dense import Dense
+from masquerade.data.mapping import packed, unpacked
 from masquerade.data.order import Pieces
 from masquerade.data.streamed import Streamed
 
@@ -232,17 +232,10 @@ class ImageSet:
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: mapped pixels go as the place of their file."""
-        kept, pixels = dict(vars(self)), self._pixels
-        if isinstance(pixels, np.memmap) and isinstance(pixels.base, mmap.mmap):
-            about = {"dtype": pixels.dtype, "shape": pixels.shape, "offset": pixels.offset}
-            kept["_pixels"] = {"filename": pixels.filename, **about}
-        return kept
+        return {**vars(self), "_pixels": packed(self._pixels)}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        pixels = kept["_pixels"]
-        if isinstance(pixels, dict):
-            pixels = np.memmap(pixels.pop("filename"), mode="r", **pixels)
-        vars(self).update({**kept, "_pixels": pixels})
+        vars(self).update({**kept, "_pixels": unpacked(kept["_pixels"])})
 
     def _but(self, **changes: Any) -> "ImageSet":
         kept = {

@@ -1,5 +1,6 @@
 """Scenes: bit for bit what the reference composer made, with what it knows of the objects."""
 
+import pickle
 from hashlib import blake2b
 from pathlib import Path
 
@@ -69,6 +70,16 @@ def test_subsets_take_their_objects_along() -> None:
     for new, old in enumerate([2, 0]):
         a, b = some.dense.objects(new), images.dense.objects(old)
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_another_process_gets_the_place_of_the_objects_not_a_copy() -> None:
+    images = made("things16", "train")
+    assert images.dense is not None
+    there = pickle.loads(pickle.dumps(images.dense))
+    files = [str(dense._arrays["bits"].filename) for dense in (there, images.dense)]
+    assert files[0] == files[1]
+    sent, kept = there.objects(1), images.dense.objects(1)
+    assert all(torch.equal(a, b) for a, b in zip(sent, kept, strict=True))
 
 
 def test_more_scenes_start_with_the_same_ones() -> None:

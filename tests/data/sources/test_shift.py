@@ -1,10 +1,15 @@
 """Stickers by vendor: trained on some makers, tested on another."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from tests.jobs.small import PLAIN
 
+from masquerade.core.rundir import RunDir
 from masquerade.data import compose
 from masquerade.data.sources import toybox
+from masquerade.jobs import evaluate, pretrain
 
 TWO = toybox.Config(
     preset="stickers10",
@@ -60,3 +65,13 @@ def test_a_maker_is_trained_on_or_shifted() -> None:
         TWO.replace(shifted=("apple",)).load("shift", 16)
     with pytest.raises(ValueError, match="has no split 'shift'"):
         TWO.replace(shifted=()).load("shift", 16)
+
+
+def test_evaluate_reports_the_shift_beside_the_test(tmp_path: Path) -> None:
+    pretrain.run(PLAIN.replace(data=TWO.replace(pixels=32), epochs=1), tmp_path / "run", quiet=True)
+    run = RunDir(tmp_path / "run")
+    config = evaluate.Evaluate.of(run, ["knn"], {"baselines": "false"})
+    assert config.splits() == ("train", ("test", "seen", "shift"))
+    rows = evaluate.run(config, run, lambda text: None)["knn"]["rows"]["trained"]
+    assert {"test/top1", "seen/top1", "shift/top1"} <= rows.keys()
+    assert 0 <= rows["shift/top1"] <= 1

@@ -45,9 +45,12 @@ def test_detection_reads_boxes_from_0_and_marks_difficult_ones(tmp_path: Path) -
 
 
 def test_both_years_are_joined_where_a_split_is_there(tmp_path: Path) -> None:
-    for year in ("2007", "2012"):
-        standard.voc(tmp_path, year)
     found = config(tmp_path, task="detection", year="2007+2012")
+    standard.voc(tmp_path, "2007")
+    with pytest.raises(MissingData, match="VOC2007 and VOC2012"):
+        found.splits()
+    standard.voc(tmp_path, "2012")
+    assert found.splits() == ("train", "trainval", "val", "test")
     assert [len(found.load(split, 64)) for split in ("trainval", "test")] == [6, 3]
 
 
