@@ -100,7 +100,7 @@ def test_several_maskers_stand_beside_each_other_with_partner_mask_mixture_and_s
 ) -> None:
     run = write_filled("star", ["unmix", "mixmask"], [UNMIX, MIXMASK], labels=False)
     found = read(page.write(run))
-    assert "What was hidden, and what filled it" in found.text
+    assert "What was hidden, and what filled it" in found.text and hiding.SEVERAL in found.text
     assert "image partner mixture partner mixture" in found.text  # the columns, below the names
     assert "These masks are drawn by chance, anew in every step" in found.text
     assert "The masks are drawn by chance (unmix and mixmask): nobody learned" in found.text
@@ -200,7 +200,7 @@ def test_what_is_erased_by_chance_shows_how_much_is_hidden_and_unequal_weights(
     assert "31 % hidden, weight 0.75 in the loss" in found.text
     assert found.text.count("31 % hidden, weight") == 2 * 7  # six images, and one draw by draw
     assert "partner" not in found.text
-    assert "what the encoder gets to see of it" in found.text
+    assert hiding.SEEN in found.text
 
 
 def test_a_learned_masker_that_is_filled_shows_masks_and_mixtures_over_time(

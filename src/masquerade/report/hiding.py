@@ -11,6 +11,7 @@ from masquerade.report.words import listed
 
 SEEN = "Left: an image. Beside it: what the encoder gets to see of it."
 MIXED = "Left: an image. Then its partner, and the mixture of both that the encoder gets to see."
+SEVERAL = "Left: an image. Beside it: mixtures with other images, which the encoder gets to see."
 
 
 def shown(told: Story) -> dict[str, Any]:
@@ -102,10 +103,12 @@ def glimpsed(told: Story) -> dict[str, Any]:
     if not last.copies:
         return {"glimpse": pictures.glimpse(last, told.mean), "glimpsed": SEEN}
     scenes = copies.stage(last, labels(told)).scenes[:3]
-    alone = len(last.copies) == 1 and last.copies[0].fills
+    filled = all(copy.fills for copy in last.copies)
+    alone = filled and len(last.copies) == 1
+    mixtures = MIXED if alone else SEVERAL
     return {
         "glimpse": [[scene.image, *beside(scene, alone)] for scene in scenes],
-        "glimpsed": MIXED if alone else SEEN,
+        "glimpsed": mixtures if filled else SEEN,
     }
 
 
