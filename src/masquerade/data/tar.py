@@ -1,9 +1,12 @@
 """Tar archives in the layout of WebDataset: 0001.jpg and 0001.cls are one sample."""
 
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from masquerade.data import cache, progress
+from masquerade.data.develop import stamp
 from masquerade.data.formats import SUFFIXES
 from masquerade.data.stored import Span
 
@@ -11,10 +14,37 @@ LABEL = "cls"
 
 
 class Sample(NamedTuple):
-    """An image and its class, -1 = none."""
+    """An image, its class (-1 = none), and which archive of several it lies in."""
 
     file: Span
     label: int
+    piece: int = 0
+
+
+def listed(paths: Sequence[Path], image: str, label: str) -> list[Sample]:
+    """The images of some archives, in order; walked through once, then from the cache.
+
+    Arguments and errors as `samples`.
+    """
+    stamps = [(str(path), *stamp(path)) for path in paths]
+    name = f"{paths[0].stem} to {paths[-1].stem}, list"
+
+    def fill(builder: cache.Builder) -> None:
+        found = []
+        with progress.shown(f"listing {len(paths):,} archives", len(paths)) as advance:
+            for piece, path in enumerate(paths):
+                found += [s._replace(piece=piece) for s in samples(path, image, label)]
+                advance(1)
+        table = builder.array("table", "int64", (len(found), 4))
+        table[:] = [(s.piece, s.file.start, s.file.length, s.label) for s in found]
+        builder.about["names"] = [s.file.name for s in found]
+
+    entry = cache.prepared(name, cache.key("tar", stamps, image, label), fill)
+    rows = zip(entry.about["names"], entry.arrays["table"].tolist(), strict=True)
+    return [
+        Sample(Span(paths[piece], name, start, length), own, piece)
+        for name, (piece, start, length, own) in rows
+    ]
 
 
 def samples(path: Path, image: str, label: str) -> list[Sample]:

@@ -8,6 +8,7 @@ processes read disjoint parts of each batch.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -136,31 +137,35 @@ def packed(paths: list[Path], image: str = "", label: str = "") -> Packed:
     Raises:
         ValueError: A shard cannot be read, or its classes are out of range.
     """
+    if paths[0].suffix == ".tar":
+        samples = tar.listed(paths, image, label or tar.LABEL)
+        return numbered(
+            [s.file for s in samples], [s.label for s in samples], [s.piece for s in samples], ()
+        )
     files: list[Span | Cell] = []
     labels: list[int] = []
     piece: list[int] = []
     classes: tuple[str, ...] = ()
-    first = 0
     for path in paths:
-        if path.suffix == ".tar":
-            for sample in tar.samples(path, image, label or tar.LABEL):
-                files.append(sample.file)
-                labels.append(sample.label)
-                piece.append(first)
-            first += 1
-        else:
-            table = parquet.table(path, image, label or parquet.LABEL)
-            files += table.files
-            labels += table.labels
-            piece += [first + cell.group for cell in table.files]
-            first += 1 + max((cell.group for cell in table.files), default=0)
-            classes = classes or table.classes
+        table = parquet.table(path, image, label or parquet.LABEL)
+        first = 1 + max(piece, default=-1)
+        files += table.files
+        labels += table.labels
+        piece += [first + cell.group for cell in table.files]
+        classes = classes or table.classes
+    return numbered(files, labels, piece, classes)
+
+
+def numbered(
+    files: Sequence[Span | Cell], labels: list[int], piece: list[int], classes: tuple[str, ...]
+) -> Packed:
+    """Images with the names of their classes: numbers where nobody names them."""
     most = max(labels, default=-1)
     if classes and most >= len(classes):
-        raise ValueError(f"{paths[0].parent} has class {most}, but names only {len(classes)}")
-    numbered = tuple(str(i) for i in range(most + 1))
-    names = (classes or numbered) if most >= 0 else ()
-    return Packed(files, np.array(labels, np.int64), np.array(piece, np.int64), names)
+        where = files[0].path.parent
+        raise ValueError(f"{where} has class {most}, but names only {len(classes)} classes")
+    names = (classes or tuple(str(i) for i in range(most + 1))) if most >= 0 else ()
+    return Packed(list(files), np.array(labels, np.int64), np.array(piece, np.int64), names)
 
 
 def divided(paths: list[Path]) -> dict[str, list[Path]]:
