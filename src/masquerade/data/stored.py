@@ -6,12 +6,13 @@ Imports no torch; these are pickled to worker processes.
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 GROUPS = 16  # row groups of parquet files that a process keeps in memory
 ONE_AT_A_TIME = Lock()  # threads that want the same group must not all read it
 
 
+@runtime_checkable
 class Stored(Protocol):
     """An image file, wherever it is."""
 
