@@ -1,72 +1,140 @@
-"""Weights to start from: published ones, or a file somebody saved, whatever it calls its tensors.
-
-Nothing here runs code from a file: `.safetensors` cannot hold any, and pickles are read with
-`weights_only=True`.
-"""
+"""Weights to start from: published ones, or a file somebody saved, however it names its tensors."""
 
 import logging
+import math
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import NamedTuple
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import torch
 from huggingface_hub import constants, try_to_load_from_cache
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from masquerade.core.errors import MissingData, WrongPath
+from masquerade.networks.namings import Naming, naming, said
+from masquerade.networks.tensors import tensors
 
 INSIDE = ("encoder.safetensors", "model.safetensors", "pytorch_model.bin")  # of a folder
 
 
-def start(body: nn.Module, source: str) -> str:
+class Match(NamedTuple):
+    """What of a file fits a model.
+
+    Attributes:
+        taken: Tensors by the model's names.
+        missing: The model's tensors that are not in the file.
+        reshaped: Those that have another shape there.
+        unused: The file's tensors under the same prefix that the model has no place for.
+        naming: What the names were in the file.
+        moved: What was made to fit, in words; often empty.
+    """
+
+    taken: dict[str, Tensor]
+    missing: list[str]
+    reshaped: list[str]
+    unused: list[str]
+    naming: Naming
+    moved: str
+
+
+def start(body: nn.Module, source: str, whole: bool = False) -> str:
     """Copy the weights of a file into a model where names and shapes agree.
 
-    The tensors may sit under any prefix (`module.encoder_q.`, `backbone.`): the prefix under
-    which most of them fit is taken, the first in the file if several fit equally well, which is
-    the online network in the checkpoints of MoCo, BYOL and DINO.
+    The tensors may sit under any prefix (`module.encoder_q.`, `backbone.`) or be named by the
+    number of their layer; see `namings`. The position embedding of a vision transformer is
+    resampled where the file's is for another number of patches.
 
     Args:
         body: The model; changed in place.
-        source: A `.safetensors`, `.pth`, `.pt` or `.bin` file, or a folder with an encoder.
+        source: A `.safetensors`, `.pth`, `.pt`, `.ckpt` or `.bin` file, or a folder with an
+            encoder.
+        whole: Whether every tensor of the model must be there.
 
     Returns:
-        One line: how many tensors came from where, and which did not.
+        One line: how many tensors came from where, named how, and which did not.
 
     Raises:
         MissingData: There is no such file.
-        ValueError: It cannot be read safely, or fewer than half of the model's tensors are in it.
+        ValueError: It cannot be read safely, or too few of the model's tensors are in it.
     """
     path = located(source)
     given = tensors(path)
-    wanted = {k: v for k, v in body.state_dict().items() if not k.endswith("num_batches_tracked")}
-    prefix = best_prefix(given, wanted)
-    inside = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-    taken = {k: inside[k] for k, v in wanted.items() if k in inside and inside[k].shape == v.shape}
-    reshaped = [k for k in wanted if k in inside and inside[k].shape != wanted[k].shape]
-    missing = [k for k in wanted if k not in inside]
-    unused = [k for k in inside if k not in wanted and not k.endswith("num_batches_tracked")]
-    report = f"{len(taken)} of {len(wanted)} tensors from {path}"
-    report += f" (under {prefix!r})" if prefix else ""
-    for names, what in (
-        (missing, "not in the file"),
-        (reshaped, "of another shape there"),
-        (unused, "unused"),
-    ):
-        report += f"; {len(names)} {what}: {short(names)}" if names else ""
-    if 2 * len(taken) < len(wanted):
+    found = matched(body, given)
+    report = reported(found, path, given)
+    if 2 * len(found.taken) < len(found.taken) + len(found.missing) + len(found.reshaped):
         raise ValueError(
             f"these are weights of another model: only {report}. Give the backbone's name, stem "
             "and options that the file was trained with"
         )
-    body.load_state_dict(taken, strict=False)
+    if whole and (found.missing or found.reshaped):
+        raise ValueError(
+            f"only a part of the model is in the file, and the rest would be random: {report}. "
+            "Give the backbone's name, stem and options, and the size, that it was trained with"
+        )
+    body.load_state_dict(found.taken, strict=False)
+    return report
+
+
+def matched(body: nn.Module, given: Mapping[str, Tensor]) -> Match:
+    """What of some named tensors fits a model."""
+    wanted = {k: v for k, v in body.state_dict().items() if not k.endswith("num_batches_tracked")}
+    found = naming(given, wanted, body)
+    inside = {
+        found.theirs.get(name, name): tensor
+        for name, tensor in (
+            (k.removeprefix(found.prefix), v)
+            for k, v in given.items()
+            if k.startswith(found.prefix)
+        )
+    }
+    inside, moved = repositioned(body, inside)
+    counted = [k for k in inside if not k.endswith("num_batches_tracked")]
+    return Match(
+        {k: inside[k] for k, v in wanted.items() if k in inside and inside[k].shape == v.shape},
+        [k for k in wanted if k not in inside],
+        [k for k in wanted if k in inside and inside[k].shape != wanted[k].shape],
+        [k for k in counted if k not in wanted],
+        found,
+        moved,
+    )
+
+
+def repositioned(body: nn.Module, inside: dict[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """The same with position embeddings for as many patches as a vision transformer has."""
+    there, ours = inside.get("pos_embed"), getattr(body, "pos_embed", None)
+    patches = getattr(body, "patch_embed", None)
+    if there is None or ours is None or patches is None or there.shape == ours.shape:
+        return inside, ""
+    grid = list(patches.grid_size)
+    prefix = ours.shape[1] - grid[0] * grid[1]
+    side = math.isqrt(max(0, there.shape[1] - prefix)) if there.ndim == ours.ndim == 3 else 0
+    if side == 0 or there.shape[1] != prefix + side * side or there.shape[2] != ours.shape[2]:
+        return inside, ""
+    fitted = resample_abs_pos_embed(there, grid, num_prefix_tokens=prefix)
+    moved = f"pos_embed resampled from {side} x {side} to {grid[0]} x {grid[1]} patches"
+    return {**inside, "pos_embed": fitted}, moved
+
+
+def reported(found: Match, path: Path, given: Mapping[str, Tensor]) -> str:
+    """What came from a file, in a line."""
+    total = len(found.taken) + len(found.missing) + len(found.reshaped)
+    report = f"{len(found.taken)} of {total} tensors from {path}"
+    words = [said(found.naming, given)] if found.taken else []
+    words += [f"under {found.naming.prefix!r}"] if found.naming.prefix else []
+    report += f" ({', '.join(w for w in words if w)})" if any(words) else ""
+    report += f"; {found.moved}" if found.moved else ""
+    for names, what in (
+        (found.missing, "not in the file"),
+        (found.reshaped, "of another shape there"),
+        (found.unused, "unused"),
+    ):
+        report += f"; {len(names)} {what}: {short(names)}" if names else ""
     return report
 
 
@@ -84,47 +152,6 @@ def located(source: str) -> Path:
             ".pth file, a run's folder, or public for the published ones"
         )
     return path
-
-
-def tensors(path: Path) -> dict[str, Tensor]:
-    """Every named tensor in a file; those of nested dicts are named `outer.inner`."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole .safetensors file: {error}") from None
-    except UnpicklingError as error:
-        raise ValueError(
-            f"{path} holds more than tensors, and reading that could run code. Save its state "
-            f"dict alone, best as .safetensors ({str(error).partition(chr(10))[0]})"
-        ) from None
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is not a whole PyTorch file: {error}") from None
-    found = dict(flattened(content, ""))
-    if not found:
-        raise ValueError(f"{path} holds no named tensors")
-    return found
-
-
-def flattened(content: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of nested dicts with their dotted names."""
-    if isinstance(content, Tensor):
-        yield prefix, content
-    elif isinstance(content, Mapping):
-        for key, value in content.items():
-            yield from flattened(value, f"{prefix}.{key}" if prefix else str(key))
-
-
-def best_prefix(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """The prefix under which most wanted tensors are found with their shape."""
-    fits: dict[str, int] = {"": 0}
-    for name, tensor in given.items():
-        for cut in [0, *(i + 1 for i, letter in enumerate(name) if letter == ".")]:
-            known = wanted.get(name[cut:])
-            if known is not None and known.shape == tensor.shape:
-                fits[name[:cut]] = fits.get(name[:cut], 0) + 1
-    return max(fits, key=lambda prefix: fits[prefix])
 
 
 def short(names: list[str]) -> str:
