@@ -8,10 +8,10 @@ run.encoder, run.metrics, run.report
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "demo", "load_masker", "pretrain"]
+__all__ = ["Run", "demo", "import_encoder", "load_masker", "pretrain"]
 
 if TYPE_CHECKING:
-    from masquerade.api import Run, load_masker, pretrain
+    from masquerade.api import Run, import_encoder, load_masker, pretrain
     from masquerade.showcase import demo
 
 

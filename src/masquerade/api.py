@@ -10,13 +10,15 @@ from masquerade.core.errors import WrongPath
 from masquerade.core.rundir import RunDir
 from masquerade.export.masker import load_masker as load_masker
 from masquerade.jobs import certify as certifying
+from masquerade.jobs import embed as embedding
 from masquerade.jobs import evaluate as evaluating
-from masquerade.jobs import finished, hide
+from masquerade.jobs import finished, hide, importing
 from masquerade.jobs import masks as mask_quality
 from masquerade.jobs import predict as predicting
 from masquerade.jobs import pretrain as training
 from masquerade.jobs.hide import Masks
 from masquerade.jobs.predict import Prediction
+from masquerade.jobs.importing import Import
 from masquerade.jobs.settings import Pretrain, fitting
 from masquerade.networks.backbone import Backbone
 from masquerade.recipes.base import recipe
@@ -124,6 +126,26 @@ class Run:
         return hide.run(self.folder, str(images), str(out), masker, hard, split, say)
 
     @property
+    def embed(
+        self,
+        images: str | Path = "",
+        out: str | Path = "",
+        split: str = "",
+        say: Say = training.silent,
+    ) -> Path:
+        """Write the features of images with their names: `run.embed("photos", "features.npz")`.
+
+        Args:
+            images: A file, a folder, a list, an array or a source; the run's own if empty.
+            out: `.npz`, `.parquet` or `.csv`; `embed/NAME.npz` in the run's folder unless named.
+            split: The part of a source, or several parted by commas.
+            say: Takes lines for the user.
+
+        Returns:
+            The file.
+        """
+        return embedding.run(self.folder, str(images), str(out), split, say)
+
     def report(self) -> Path:
         """The run as one HTML page, written anew."""
         return page.write(self.folder)
@@ -162,6 +184,26 @@ def pretrain(
 
 def settled(name: str, scale: str, changes: Sequence[str], say: Say) -> Pretrain:
     """A recipe's settings after `key=value` changes.
+def import_encoder(
+    source: str | Path, backbone: str, out: str | Path, say: Say = print, **settings: Any
+) -> Run:
+    """Make a run of somebody else's checkpoint: `import_encoder("moco.pth", "resnet50", "runs/m")`.
+
+    Args:
+        source: A file of timm, torchvision, MoCo, MAE, solo-learn or lightly; no code in it is run.
+        backbone: The name of its network, as timm or `torchvision:` have it.
+        out: The run's folder.
+        say: Takes lines for the user.
+        settings: Changes by name, as for `masquerade import`: `size=96`, `backbone__stem="small"`.
+
+    Raises:
+        ValueError: It cannot be read safely, or does not hold the whole network.
+        MissingData: There is no such file.
+    """
+    config = Import.parse({"backbone": {"name": backbone}}).override(words(settings))
+    return Run(importing.run(config, str(source), Path(out), say).path)
+
+
 
     Unless the changes name a batch, it is made smaller where there are not images enough for it,
     and that is said.

@@ -11,7 +11,7 @@ from masquerade.core.config import Settings
 from masquerade.core.errors import MissingData, WrongPath
 from masquerade.core.rundir import RunDir
 from masquerade.evaluate.base import ProtocolConfig
-from masquerade.jobs import dryrun, finished, hide, maskfolder
+from masquerade.jobs import dryrun, finished, hide, importing, maskfolder
 from masquerade.jobs import predict as predicting
 from masquerade.jobs import pretrain as training
 from masquerade.jobs.evaluate import Evaluate
@@ -55,6 +55,9 @@ def chosen(told: Words) -> tuple[Pretrain, str]:
         if "scale" in told.reserved:
             raise ValueError(f"scale= belongs to recipes; {name} is a run and has its settings")
         config = finished.settings(RunDir(name)).override(changes)
+        if RunDir(name).has(importing.RECORD):
+            on = importing.onwards(RunDir(name), config.backbone.name)
+            raise ValueError(f"{name} was imported, not trained here. To train on from it: {on}")
         return config, told.reserved.get("out", name)
     if Path(name).exists() and name.rpartition(".")[2] not in shorts():
         data = f"masquerade pretrain sequential data={name}"
@@ -182,31 +185,6 @@ def demo(words: list[str], as_json: bool) -> None:
         return
     scores.show_demo(content)
     show.result(done.path / "report.html")
-
-
-def export_timm(words: list[str], as_json: bool) -> None:
-    """Write an encoder for plain timm."""
-    from masquerade.export import weights
-
-    run, rest, told = of_run(words, ("out",))
-    most(rest, 0, "masquerade export timm RUN out=FOLDER")
-    finished.encoder(run)
-    out = told.reserved.get("out", str(run.path / "timm"))
-    place = weights.export(run, Path(out))
-    written(place, "folder", as_json)
-    show.say(f"{place / 'README.md'} says how to load it")
-
-
-def export_masker(words: list[str], as_json: bool) -> None:
-    """Write a learned masker for use without the run."""
-    from masquerade.export import masker
-
-    run, rest, told = of_run(words, ("out", "masker"))
-    most(rest, 0, "masquerade export masker RUN out=FOLDER")
-    out = told.reserved.get("out", str(run.path / "masker"))
-    which = told.whole("masker", 0) if "masker" in told.reserved else None
-    written(masker.export(run, Path(out), which), "folder", as_json)
-    show.say(f'in Python: masker = masquerade.load_masker("{out}"); masks = masker(images)')
 
 
 def of_run(

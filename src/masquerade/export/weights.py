@@ -1,9 +1,9 @@
 """An encoder for people who have timm and not masquerade: a folder that plain timm loads.
 
 `model.safetensors` holds the weights under timm's names, `config.json` is laid out as timm's
-`local-dir:` and the Hugging Face hub expect it, `README.md` says what the encoder is and how to
-load it. Before a byte is written the weights are loaded into a model made by timm, and its
-features compared with the encoder's.
+`local-dir:` and the Hugging Face hub expect it, `README.md` is the model card. Before a byte is
+written the weights are loaded into a model made by timm, and its features compared with the
+encoder's.
 """
 
 from pathlib import Path
@@ -15,9 +15,10 @@ from timm.models import get_pretrained_cfg
 from torch import nn
 
 from masquerade.core.rundir import RunDir
+from masquerade.export import modelcard
+from masquerade.export.modelcard import Use
 from masquerade.networks import architectures, encoder_file
 from masquerade.networks.backbone import Backbone
-from masquerade.networks.encoder_file import Card
 
 
 class Recipe(NamedTuple):
@@ -25,21 +26,24 @@ class Recipe(NamedTuple):
 
     Attributes:
         name: The timm name.
+        stem: The stem it has.
         options: What `timm.create_model` is given beside the name.
         changes: Lines of Python that give `model` a stem timm has no option for; often none.
     """
 
     name: str
+    stem: str
     options: dict[str, Any]
     changes: tuple[str, ...]
 
 
-def export(run: RunDir, out: Path) -> Path:
+def export(run: RunDir, out: Path, licence: str = "") -> Path:
     """Write the encoder of a run for plain timm.
 
     Args:
         run: A folder that holds `encoder.safetensors` and `encoder.json`.
         out: The folder to write; files of an earlier export in it are replaced.
+        licence: Of the weights, for the model card; empty says that none is set.
 
     Returns:
         `out`.
@@ -48,9 +52,7 @@ def export(run: RunDir, out: Path) -> Path:
         MissingData: The run has no encoder yet.
         ValueError: timm has no model that gives these features, or `out` is a file.
     """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; out= must name a folder")
-    card = encoder_file.card(run.path)
+    folder(out)
     encoder = encoder_file.load(run.path)
     how = recipe(encoder)
     check(encoder, how)
@@ -58,8 +60,14 @@ def export(run: RunDir, out: Path) -> Path:
     content = save(encoder_file.plain(encoder.body), {"format": "pt"})
     target.write("model.safetensors", lambda file: file.write(content))
     target.write_json("config.json", config(encoder, how))
-    target.write_text("README.md", readme(card, how, digests(run, card)))
+    target.write_text("README.md", modelcard.text(run, use(how), licence))
     return out
+
+
+def folder(out: Path) -> None:
+    """Raises `ValueError` where `out` is no place for a folder."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; out= must name a folder")
 
 
 def recipe(encoder: Backbone) -> Recipe:
@@ -72,7 +80,10 @@ def recipe(encoder: Backbone) -> Recipe:
     try:
         architectures.check(name)
     except ValueError:
-        raise ValueError(f"timm has no model called {name}; only timm's can be exported") from None
+        raise ValueError(
+            f"timm has no model called {name}; masquerade export torchvision writes it for "
+            "torchvision, masquerade export onnx for any program"
+        ) from None
     options = architectures.fitted(name, encoder.stem, encoder.size, encoder.config.options)
     changes: tuple[str, ...] = ()
     kind = None if encoder.stem == "imagenet" else architectures.refuse(name, encoder.stem)
@@ -86,7 +97,7 @@ def recipe(encoder: Backbone) -> Recipe:
             changes = (f"model.conv1 = torch.nn.Conv2d({shape}, bias=False)", *changes)
         else:
             changes = ("model.conv1[0].stride = (1, 1)", *changes)
-    return Recipe(name, {"in_chans": encoder.channels, **options}, changes)
+    return Recipe(name, encoder.stem, {"in_chans": encoder.channels, **options}, changes)
 
 
 def check(encoder: Backbone, how: Recipe) -> None:
@@ -94,7 +105,9 @@ def check(encoder: Backbone, how: Recipe) -> None:
     theirs = architectures.create(
         how.name, encoder.stem, encoder.size, encoder.channels, encoder.config.options, False
     ).eval()
-    wrong = f"{encoder.config.name} has no equal in timm"
+    wrong = f"{encoder.config.name} has no equal in timm (masquerade export torchvision takes it)"
+    if not encoder.config.name.startswith(architectures.TORCHVISION):
+        wrong = f"{encoder.config.name} of this version of timm is another model"
     try:
         theirs.load_state_dict(encoder.body.state_dict())
     except RuntimeError as error:
@@ -142,17 +155,17 @@ def config(encoder: Backbone, how: Recipe) -> dict[str, Any]:
     }
 
 
-def digests(run: RunDir, card: Card) -> int:
-    """How many digests of training images the run keeps."""
-    name = card.about.get("digests")
-    if not isinstance(name, str) or not run.has(name):
-        return 0
-    return len((run.path / name).read_text(encoding="utf-8").split())
-
-
 def loading(how: Recipe) -> str:
-    """The Python that loads the folder with plain timm."""
+    """The Python that loads the folder with plain timm; three lines where timm has the stem."""
     options = "".join(f", {key}={value!r}" for key, value in how.options.items())
+    if not how.changes:
+        lines = [
+            "import timm",
+            f'model = timm.create_model("{how.name}", num_classes=0{options}, '
+            'checkpoint_path="model.safetensors")',
+            "model.eval()",
+        ]
+        return "\n".join(lines)
     lines = [
         "import timm, torch",
         "from safetensors.torch import load_file",
@@ -164,64 +177,15 @@ def loading(how: Recipe) -> str:
     return "\n".join(lines)
 
 
-def readme(card: Card, how: Recipe, counted: int) -> str:
-    """The model card."""
-    stem = f"{card.stem} stem" if how.changes else "timm's own architecture"
-    facts = {
-        "Architecture": f"{how.name}, {stem}",
-        "Features": f"{card.dim} numbers per image, pooled",
-        "Trained on images of": f"{card.size} x {card.size} px, {card.channels} channels",
-        "Mean": ", ".join(f"{v:.4f}" for v in card.mean),
-        "Standard deviation": ", ".join(f"{v:.4f}" for v in card.std),
-        "Started from": card.origin or "fresh weights",
-        "Digests of training images": f"{counted}, kept in the run's folder" if counted else "none",
-    }
-    told = {k: v for k, v in card.about.items() if isinstance(v, str | int | float) and v != ""}
-    rows = facts | {
-        k.replace("_", " ").capitalize(): plainly(v)
-        for k, v in told.items()
-        if k not in ("title", "digests", "projector")
-    }
-    table = "\n".join(f"| {k} | {v} |" for k, v in rows.items())
-    short = (
-        ""
+def use(how: Recipe) -> Use:
+    """How the model card says the folder is loaded."""
+    also = (
+        "timm has no option for this stem, so `local-dir:` and `hf-hub:` cannot make it; the lines "
+        "above do."
         if how.changes
-        else """
-Or, with timm 1.0.16 or later, `timm.create_model("local-dir:PATH", pretrained=True)`, where PATH
-is this folder; add `num_classes=N` for a new classifier of N classes.
-"""
+        else 'Or, with timm 1.0.16 or later, `timm.create_model("local-dir:PATH", '
+        "pretrained=True)`, where PATH is this folder; add `num_classes=N` for a new classifier of "
+        "N classes."
     )
-    return f"""\
----
-library_name: timm
-tags: [timm, image-feature-extraction, self-supervised, masquerade]
----
-
-# {card.about.get("title") or how.name}
-
-An image encoder trained without labels by masquerade. It turns an image into {card.dim} numbers;
-put a linear layer or a nearest-neighbour search on top.
-
-| | |
-| --- | --- |
-{table}
-
-## Load it
-
-```python
-{loading(how)}
-```
-{short}
-Give it images in [0, 1], resized so that the shorter side is {card.size} px, centre-cropped, minus
-the mean, divided by the standard deviation.
-
-## Licence
-
-Not set here. It is for whoever trained the encoder to choose, with the licences of the training
-images in mind.
-"""
-
-
-def plainly(value: object) -> str:
-    """A value as a word: yes and no rather than True and False."""
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    stem = f"{how.name}, {how.stem} stem" if how.changes else f"{how.name}, timm's own architecture"
+    return Use(stem, loading(how), also, modelcard.STANDARDISED)

@@ -21,6 +21,7 @@ from masquerade.evaluate.frozen import Frozen
 from masquerade.evaluate.recalibrate import recalibrated, statistics
 from masquerade.jobs import finished
 from masquerade.jobs.settings import OnImages, Pretrain, limited
+from masquerade.networks import encoder_file
 from masquerade.networks.backbone import Backbone
 from masquerade.pretext import diagnosis
 
@@ -186,7 +187,8 @@ def frozen(folder: RunDir, runtime: Runtime) -> Frozen:
     """The trained encoder of a run, with its projector where the objective has one."""
     config = finished.settings(folder)
     backbone = finished.encoder(folder)
-    projector = None if config.pretext else trained_projector(config, backbone, folder)
+    known = encoder_file.card(folder.path).about.get("projector")
+    projector = trained_projector(config, backbone, folder) if known else None
     device = runtime.device()
     return Frozen.of(
         backbone.to(device),

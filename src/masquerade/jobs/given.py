@@ -41,9 +41,12 @@ def looked_up(images: str, split: str, size: int, channels: int) -> ImageSet:
     source = Source.parse({"data": images}).data
     if "channels" in type(source).model_fields:
         source = source.replace(channels=reading(channels))
-    have = source.splits()
-    usual = next((name for name in ("all", "test") if name in have), have[0])
-    return source.load(split or usual, size)
+    return source.load(split or usual(source.splits()), size)
+
+
+def usual(splits: tuple[str, ...]) -> str:
+    """The part of a source that is meant where none is named."""
+    return next((name for name in ("all", "test") if name in splits), splits[0])
 
 
 def reading(channels: int) -> Channels:

@@ -60,6 +60,8 @@ def headline(groups: Sequence[Sequence[Story]]) -> Headline:
 
 def titled(story: Story) -> str:
     """`An image network, trained without labels on 4,000 images for 9 min`."""
+    if "imported" in story.summary:
+        return f"An image network, imported, trained on {data(story, brief=True)}"
     images = story.summary.get("images")
     on = f"on {images:,} images" if isinstance(images, int) else f"on {data(story, brief=True)}"
     spent = f" for {span(story.cpu_seconds)} of CPU time" if story.cpu_seconds else ""
@@ -124,6 +126,8 @@ def data(story: Story, brief: bool = False) -> str:
 
 def method(story: Story) -> str:
     """How the encoder was trained, in words."""
+    if "imported" in story.summary:
+        return f"unknown; imported: {story.summary['imported']}"
     pretext = story.config.get("pretext")
     if pretext:
         base = pretext.get("base") if isinstance(pretext, dict) else None
@@ -165,8 +169,9 @@ def facts(story: Story) -> list[tuple[str, str]]:
         ("Images", data(story)),
         ("Network", str(story.summary.get("encoder_line") or network)),
         ("Method", method(story)),
-        ("Length", f"{length}, {story.config.get('batch', '?')} images each"),
     ]
+    if "imported" not in story.summary:
+        found.append(("Length", f"{length}, {story.config.get('batch', '?')} images each"))
     speed = story.summary.get("images_per_cpu_second")
     if isinstance(speed, int | float):
         found.append(("Speed", f"{speed:,.0f} images per CPU-second"))
