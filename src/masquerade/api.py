@@ -17,8 +17,8 @@ from masquerade.jobs import masks as mask_quality
 from masquerade.jobs import predict as predicting
 from masquerade.jobs import pretrain as training
 from masquerade.jobs.hide import Masks
-from masquerade.jobs.predict import Prediction
 from masquerade.jobs.importing import Import
+from masquerade.jobs.predict import Prediction
 from masquerade.jobs.settings import Pretrain, fitting
 from masquerade.networks.backbone import Backbone
 from masquerade.recipes.base import recipe
@@ -125,7 +125,6 @@ class Run:
         """
         return hide.run(self.folder, str(images), str(out), masker, hard, split, say)
 
-    @property
     def embed(
         self,
         images: str | Path = "",
@@ -146,6 +145,7 @@ class Run:
         """
         return embedding.run(self.folder, str(images), str(out), split, say)
 
+    @property
     def report(self) -> Path:
         """The run as one HTML page, written anew."""
         return page.write(self.folder)
@@ -182,8 +182,6 @@ def pretrain(
     return Run(out)
 
 
-def settled(name: str, scale: str, changes: Sequence[str], say: Say) -> Pretrain:
-    """A recipe's settings after `key=value` changes.
 def import_encoder(
     source: str | Path, backbone: str, out: str | Path, say: Say = print, **settings: Any
 ) -> Run:
@@ -204,6 +202,8 @@ def import_encoder(
     return Run(importing.run(config, str(source), Path(out), say).path)
 
 
+def settled(name: str, scale: str, changes: Sequence[str], say: Say) -> Pretrain:
+    """A recipe's settings after `key=value` changes.
 
     Unless the changes name a batch, it is made smaller where there are not images enough for it,
     and that is said.
