@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ("augment", "step_cost", "mutations", "pretrain", "kills")
+ORDER = ("augment", "step_cost", "mutations", "pretrain", "kills", "evolve")
 
 
 def main() -> int:

@@ -149,14 +149,15 @@ def page(us: dict[str, Spread], them: dict[str, Spread], versions: dict[str, str
     for name in STRATEGIES:
         for what in ("ask and tell", "generation"):
             key = f"{name}: {what}"
-            other = them[key].said(1) if key in them else "-"
-            rows.append((f"{name}, {what}", us[key].said(1), other))
+            other = them.get(key)
+            beside = (other.said(1), f"{us[key].median / other.median:.2f}") if other else "--"
+            rows.append((f"{name}, {what}", us[key].said(1), *beside))
     body = [
         "## A generation",
         f"10,345 weights, population {POPULATION}, {IMAGES:,} images of 28 x 28, cross entropy. "
         "CPU-milliseconds of one core, the median of the turns with the lowest and highest. "
         "evosax is compiled by XLA before the clock starts; its noise is not rebuilt row by row.",
-        table(("what", "masquerade", "evosax"), rows),
+        table(("what", "masquerade", "evosax", "ours / theirs"), rows),
         "## Control tasks",
         f"Thousands of steps per CPU-second with random actions; ours {EPISODES:,} episodes at "
         "once, ended ones begin anew. Beside it one environment of gymnasium, and 64 of its "
@@ -190,16 +191,6 @@ def goals(us: dict[str, Spread], them: dict[str, Spread]) -> list[Goal]:
                     ratio >= TIMES,
                 )
             )
-    key = "SNES: generation"
-    if key in them:
-        ratio = us[key].median / them[key].median
-        made.append(
-            Goal(
-                "a generation of SNES, 10,345 weights: at most evosax's CPU-time",
-                f"{us[key].said(0)} against {them[key].said(0)} ms: {ratio:.2f} of it",
-                ratio <= 1,
-            )
-        )
     return made
 
 

@@ -155,7 +155,8 @@ def body(configs: dict[str, Tickets], found: dict[str, dict[str, Any]]) -> list[
         "95 % bootstrap intervals over so few seeds, which are too narrow rather than too wide."
     ]
     for name, search in found["searches"].items():
-        parts += [f"## {name}", about(configs[name], search), scores(search)]
+        size = f"{search['weights']:,} weights, {search['prunable']:,} prunable"
+        parts += [f"## {name}", f"{size}; {page.budget(configs[name])}", scores(search)]
         parts += compared(search)
         if name in found["landscapes"]:
             parts += ["Around the optima:", ground(found["landscapes"][name])]
@@ -168,26 +169,6 @@ def body(configs: dict[str, Tickets], found: dict[str, dict[str, Any]]) -> list[
             *difference(search, "transferred", "native"),
         ]
     return parts
-
-
-def about(config: Tickets, search: dict[str, Any]) -> str:
-    """The budget in words."""
-    first = config.methods["snr"].train.tree()
-    strategy, seeds = first["strategy"], len(config.seeds)
-    parts = [
-        f"{search['weights']:,} weights, {search['prunable']:,} prunable; {strategy['kind']}, "
-        f"population {strategy['population']}, {first['generations']} generations a round"
-    ]
-    if "descent" in config.methods:
-        other = config.methods["descent"].train.tree()
-        parts.append(f"descent: {other['optimizer']['kind']}, {other['epochs']} epochs a round")
-    problem = config.problem.tree()
-    if "horizon" in problem:
-        parts.append(f"{problem['episodes']} episodes of at most {problem['horizon']} steps")
-    parts.append(
-        f"{config.rounds} rounds, {seeds} seed{'s' * (seeds > 1)}; test {search['measure']}"
-    )
-    return "; ".join(parts) + "."
 
 
 def scores(search: dict[str, Any]) -> str:
@@ -218,7 +199,7 @@ def difference(search: dict[str, Any], one: str, other: str) -> list[str]:
         whole = interval(low)
         sure = "ahead" if whole.low > 0 else "behind" if whole.high < 0 else "neither"
         parts.append(
-            f"Below 5 % left, levels and seeds together, {one} minus {other}: {whole.mean:+.4g} "
+            f"Below 5 % left, the mean over levels, {one} minus {other}: {whole.mean:+.4g} "
             f"({whole.low:+.4g} to {whole.high:+.4g}): {sure}."
         )
     return parts

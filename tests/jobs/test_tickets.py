@@ -8,16 +8,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from masquerade.core.errors import CannotResume, Interrupted, MissingData
 from masquerade.core.rundir import RunDir
+from masquerade.data.sources import arrays, digits
 from masquerade.jobs import tickets, transfer
 from masquerade.jobs.tickets import Method, Tickets
 from masquerade.jobs.transfer import Transfer
 from masquerade.tickets import descend, evolve
-from masquerade.tickets.problems import cartpole, images
+from masquerade.tickets.problems import cartpole, features, images
 from masquerade.tickets.shelf import Folder
 from masquerade.tickets.strategies import open_es, snes
 
@@ -89,6 +91,7 @@ def test_ctrl_c_is_a_wish_that_is_granted_after_a_generation(whole, tmp_path):
 def test_the_summary_has_every_score(whole):
     found = RunDir(whole).read_json(tickets.CONTENT)
     assert found["weights"] == 610 and found["prunable"] == 592 and found["measure"] == "accuracy"
+    assert found["baseline"] is None
     assert {name: list(seeds) for name, seeds in found["scores"].items()} == {
         "snr": ["0", "1"],
         "random": ["0", "1"],
@@ -125,7 +128,7 @@ def test_what_cannot_be_done_leaves_no_folder(tmp_path):
         (SMALL.replace(methods={"a": one}), "methods.a: score=snr needs a standard deviation"),
         (
             SMALL.replace(problem=cartpole.Config(), methods={"a": Method(train=descend.Config())}),
-            "Control has no gradient",
+            "methods.a: this problem has no gradient",
         ),
     ):
         with pytest.raises(ValueError, match=said):
@@ -154,6 +157,41 @@ def test_tickets_of_evolution_are_trained_by_descent(whole, tmp_path):
     before = content(tmp_path / "run")
     moved(whole, tmp_path / "run", train=train)
     assert content(tmp_path / "run") == before
+
+
+def test_tickets_of_one_task_are_trained_on_another(whole, tmp_path):
+    upside_down = {}
+    for split in ("train", "test"):
+        images_there = digits.Config().load(split, 8)
+        upside_down[f"{split}_images"] = images_there.pixels[:, ::-1, :, 0]
+        upside_down[f"{split}_labels"] = images_there.targets["label"]
+    np.savez(tmp_path / "other.npz", **upside_down)
+    other = images.Config(
+        data=arrays.Config(path=str(tmp_path / "other.npz")), batch=64, network={"hidden": [8]}
+    )
+    found = moved(whole, tmp_path / "run", problem=other, rows=("transferred",))
+    assert list(found["scores"]) == ["transferred"]
+    source = RunDir(whole).read_json(tickets.CONTENT)["scores"]["snr"]["0"]
+    rows = found["scores"]["transferred"]["0"]
+    assert [r["remaining"] for r in rows] == [r["remaining"] for r in source]
+    given = Folder(RunDir(whole / "snr" / "seed-0"), torch.device("cpu")).tensors(4)
+    taken = Folder(RunDir(tmp_path / "run/transferred/seed-0"), torch.device("cpu")).tensors(4)
+    assert torch.equal(given["kept"], taken["kept"])
+    assert not torch.equal(given["final/weights"], taken["final/weights"])
+
+
+def test_a_head_stands_beside_logistic_regression(tmp_path):
+    config = SMALL.replace(
+        problem=features.Config(goal="balanced", batch=64),
+        methods={"snr": Method(train=TRAIN)},
+        rounds=2,
+        seeds=(0,),
+    )
+    found = tickets.run(config, tmp_path / "run").read_json(tickets.CONTENT)
+    assert found["measure"] == "balanced accuracy"
+    assert found["baseline"]["name"] == "L1 logistic regression"
+    best = max(score for _, score in found["baseline"]["levels"])
+    assert best > 0.9 > found["scores"]["snr"]["0"][0]["final"]
 
 
 def test_more_outputs_take_a_ticket_into_the_first_columns_if_told(whole, tmp_path):

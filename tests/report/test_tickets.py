@@ -12,7 +12,7 @@ from masquerade.jobs.transfer import Transfer
 from masquerade.report import tickets as page
 from masquerade.report.intervals import interval
 from masquerade.tickets import descend, evolve
-from masquerade.tickets.problems import cartpole, images
+from masquerade.tickets.problems import cartpole, features, images
 from masquerade.tickets.strategies import snes
 
 TRAIN = evolve.Config(strategy=snes.Config(population=8), generations=4, test_every=4)
@@ -38,7 +38,8 @@ def test_the_page_has_scores_gains_masks_and_deviations(run):
     assert "mean of 2 seeds, 95 % bootstrap interval" in text
     for share in ("100%", "50%"):
         assert f">{share}</text>" in text
-    assert text.count("SNR minus magnitude") == 3
+    assert text.count("snr - magnitude") == 1 and "snr - descent" not in text
+    assert "snr, magnitude: snes, population 8, 4 generations a round" in text
     assert text.count("data:image/webp") == 2 * 3
     assert "Standard deviations" in text and "Barriers" not in text
     assert not re.search(r"https?://(?!www\.w3\.org)", text)
@@ -52,8 +53,28 @@ def test_landscapes_and_transfers_are_shown_once_they_are_there(run, tmp_path):
     config = Transfer.of(run, "snr").replace(train=descend.Config(epochs=1))
     moved = transfer.run(config, tmp_path / "descent")
     text = page.write(run, [moved]).read_text(encoding="utf-8")
-    assert "Barriers" in text and "Sharpness" in text
+    assert "Barriers" in text and "Sharpness" in text and "Between the last two levels" in text
     assert "Transfers" in text and "descent" in text
+
+
+def test_a_head_is_drawn_with_logistic_regression(tmp_path):
+    problem = features.Config(batch=64)
+    run = tickets.run(SMALL.replace(problem=problem, rounds=2, seeds=(0,)), tmp_path)
+    text = page.write(run).read_text(encoding="utf-8")
+    assert "L1 logistic regression on the same features:" in text
+    assert text.count('data-label="L1 logistic regression"') == 1
+
+
+def test_differences_are_paired_by_seed(run):
+    found = run.read_json(tickets.CONTENT)
+    one, other = found["scores"]["snr"], found["scores"]["magnitude"]
+    level, gap = page.paired(found, "snr", "magnitude")[2]
+    each = [one[seed][2]["final"] - other[seed][2]["final"] for seed in ("0", "1")]
+    assert level == one["0"][2]["remaining"] and gap.mean == pytest.approx(sum(each) / 2)
+    assert page.gaps(found, "snr", "magnitude", below=0.3) == pytest.approx(each)
+    more = [one[seed][1]["final"] - other[seed][1]["final"] for seed in ("0", "1")]
+    mean = [(a + b) / 2 for a, b in zip(each, more, strict=True)]
+    assert page.gaps(found, "snr", "magnitude", below=0.6) == pytest.approx(mean)
 
 
 def test_a_search_without_images_has_no_mask_pictures(tmp_path):

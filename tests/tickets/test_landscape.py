@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from masquerade.core.seed import Seed
+from masquerade.networks import backbone
 from masquerade.tickets.landscape import line, of_module, of_problem, plane, sharpness
 from masquerade.tickets.problems import cartpole
 
@@ -70,11 +71,40 @@ def test_a_plane_has_the_optimum_in_the_middle():
 def test_a_module_is_scored_with_other_weights_and_gets_its_own_back():
     module = nn.Linear(2, 1)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    own, scored = of_module(module, lambda m: -float(m(torch.ones(2)).detach().square()))
+    own, learned, scored = of_module(module, lambda m: -float(m(torch.ones(2)).detach().square()))
+    assert learned.tolist() == [True] * 3
     found = line(scored, own, torch.zeros(3), points=3)
     assert found.score[-1] == 0
     assert float(found.score[0]) == pytest.approx(-float(module(torch.ones(2)).detach() ** 2))
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_two_encoders_are_the_ends_of_a_line_batch_norm_included():
+    size = {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}
+    images = torch.randn(8, 3, 32, 32, generator=Seed(0).generator())
+    target = torch.randn(8, 16, generator=Seed(1).generator())
+
+    def near(module):
+        with torch.no_grad():
+            return -float((module(images) - target).square().mean())
+
+    ends = []
+    for passes in (1, 3):
+        torch.manual_seed(passes)
+        encoder = backbone.Config(options=size).build(32, 3, (0.5,) * 3, (0.25,) * 3)
+        for _ in range(passes):
+            encoder.train()(images * passes)  # its statistics, and not the weights, move
+        encoder.eval()
+        ends.append((near(encoder), of_module(encoder, near)))
+    (first, one), (second, other) = ends
+    found = line(one.score, one.weights, other.weights, points=3)
+    assert float(found.score[0]) == pytest.approx(first, rel=1e-5)
+    assert float(found.score[-1]) == pytest.approx(second, rel=1e-5)
+    around = sharpness(
+        one.score, one.weights, one.learned, Seed(0), directions=2, points=3, at=(1,)
+    )
+    assert around.score[:, 1].tolist() == pytest.approx([first] * 2, rel=1e-5)
+    assert not one.learned.all() and around.drop[1] != 0
 
 
 def test_a_problem_is_a_landscape():

@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,7 +46,8 @@ def test_observations_are_normalised_by_all_that_was_seen():
 @pytest.mark.slow  # processes that import the simulator: seconds each
 @simulated
 @pytest.mark.parametrize("task", mujoco.SIZES)
-def test_candidates_are_simulated_alike_in_any_number_of_processes(task):
+def test_candidates_are_simulated_alike_in_any_number_of_processes(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     config = mujoco.Config(task=task, episodes=2, test_episodes=2, horizon=20, processes=1)
     one, two = config.build(CPU), config.replace(processes=2).build(CPU)
     try:
@@ -57,9 +59,32 @@ def test_candidates_are_simulated_alike_in_any_number_of_processes(task):
         learned = one.learned(one.memory(), first.statistics)
         assert float(learned["count"]) == float(first.statistics[:, 0].sum())
         assert not torch.equal(one.test(population, one.memory()), one.test(population, learned))
+        assert list(tmp_path.iterdir()) == []  # MuJoCo's log of warnings
     finally:
         one.close()
         two.close()
+
+
+@pytest.mark.slow
+@simulated
+def test_a_simulation_that_becomes_unstable_ends_its_episode(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mujoco.prepare("HalfCheetah", 1, False)
+    (world,) = mujoco.WORLD
+    step, done = world.step, []
+
+    def wild(action):
+        done.append(action)
+        if len(done) == 3:
+            world.unwrapped.data.qvel[:] = 1e12
+        return step(action)
+
+    monkeypatch.setattr(world, "step", wild)
+    layers = [(np.zeros((17, 6), np.float32), np.zeros(6, np.float32))]
+    order = mujoco.Order(layers, [0], np.zeros(17), np.ones(17), 20)
+    found = mujoco.play(order)
+    assert len(done) == 3 and np.isfinite(found).all()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from masquerade.core.errors import CannotResume, Diverged
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.tickets import descend, evolve
-from masquerade.tickets.base import Bookmark, Problem
+from masquerade.tickets.base import Bookmark, Problem, TrainerConfig
 from masquerade.tickets.problems import cartpole
 from masquerade.tickets.search import Pruning, find
 from masquerade.tickets.shelf import Folder, Shelf
@@ -211,8 +211,19 @@ def test_a_mask_that_keeps_nothing_is_refused():
 
 def test_what_has_no_gradient_cannot_be_descended():
     problem: Problem = cartpole.Config().build(CPU)
-    with pytest.raises(ValueError, match=r"Control has no gradient.*kind=evolve"):
+    with pytest.raises(ValueError, match=r"has no gradient.*train=evolve"):
         DESCEND.check(problem)
+    with pytest.raises(ValueError, match=r"has no gradient.*score=snip"):
+        PRUNING.replace(score="snip").check(problem)
+    PRUNING.replace(score="grasp").check(Toy())
+
+
+def test_settings_without_a_name_change_the_usual_strategy_and_optimizer():
+    slow = TrainerConfig.parse({"kind": "descend", "optimizer": {"lr": 0.5}})
+    assert isinstance(slow, descend.Config)
+    assert slow.optimizer == descend.Config().optimizer.replace(lr=0.5)
+    wide = TrainerConfig.parse({"kind": "evolve", "strategy": {"population": 12}})
+    assert isinstance(wide, evolve.Config) and wide.strategy == snes.Config(population=12)
 
 
 def test_open_es_has_magnitudes_only():

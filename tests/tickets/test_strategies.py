@@ -58,6 +58,23 @@ def test_states_follow_those_of_evosax(name):
             torch.testing.assert_close(found, wanted, rtol=2e-6, atol=2e-6, msg=f"{name} {key}")
 
 
+def test_sep_cma_es_is_that_of_the_current_evosax_with_its_constants(monkeypatch):
+    with np.load(ORACLES / "public_es_evosax032_Sep_CMA_ES.npz") as file:
+        arrays = {k: torch.from_numpy(file[k]).double() for k in file.files if k != "meta"}
+        told = json.loads(bytes(file["meta"]))["params"]
+    names = ("mu_eff", "c_1", "c_mu", "c_c", "c_std", "d_std", "chi_n")
+    elite = torch.tensor([w for w in told["weights"] if w > 0], dtype=torch.float64)
+    rates = sep_cma_es.Rates(elite, *(told[name] for name in names))
+    monkeypatch.setattr(sep_cma_es.Rates, "of", lambda *sizes: rates)
+    strategy = sep_cma_es.Config(population=16).build()
+    state = strategy.start(arrays["mean0"])
+    for generation, population in enumerate(arrays["x"]):
+        state = strategy.tell(state, population, -arrays["loss_minimised"][generation])
+        for key, name in (("mean", "mean"), ("sigma", "std"), ("C", "C")):
+            wanted = arrays[name][generation]
+            torch.testing.assert_close(state[key], wanted, rtol=2e-6, atol=2e-6)
+
+
 def test_the_published_rule_of_pgpe_differs_in_the_spread_only():
     wrong, right = (small("pgpe", sigma=0.5, as_published=p).build() for p in (True, False))
     state = right.start(torch.full((5,), 0.1))

@@ -58,7 +58,10 @@ def moved(words: list[str], as_json: bool) -> None:
     plain = Transfer.of(source, given.get("method", ""))
     config = plain.override([*told.settings, *devices(given)])
     out = given.get("out", f"{source.path}-transfer")
-    shown(transfer.run(config, out, show.say), as_json)
+    done = transfer.run(config, out, show.say)
+    shown(done, as_json)
+    if not as_json:
+        show.following(f"masquerade report {source.path} {done.path}")
 
 
 def looked(words: list[str], as_json: bool) -> None:
@@ -89,6 +92,11 @@ def shown(done: RunDir, as_json: bool) -> None:
         return
     show.heading(f"{content['title']}: {content['measure']}, mean over seeds")
     show.table(("weights left", *content["scores"]), rows(content))
+    beside = content.get("baseline")  # runs of earlier versions have none
+    if beside:
+        show.heading(f"{beside['name']} on the same features")
+        levels = [[f"{left:.1%}", f"{score:.4g}"] for left, score in beside["levels"]]
+        show.table(("weights left", content["measure"]), levels)
     show.result(done.path / CONTENT)
 
 

@@ -118,13 +118,16 @@ def run(config: Tickets, path: str | Path, say: Say = lambda text: None) -> RunD
 
 def possible(config: Tickets) -> None:
     """Raises what a run with these settings would raise before its first generation."""
-    config.runtime.resolved()
+    runtime = config.runtime.resolved()
     problem = config.problem.build(torch.device("cpu"))
     for name, method in config.methods.items():
-        method.train.check(problem)
-        config.pruning(name).check(problem)
-        if method.score == "snr" and not method.train.spreads():
-            raise ValueError(f"methods.{name}: {NO_SPREAD}")
+        try:
+            method.train.check(problem, runtime.devices)
+            config.pruning(name).check(problem)
+            if method.score == "snr" and not method.train.spreads():
+                raise ValueError(NO_SPREAD)
+        except ValueError as error:
+            raise ValueError(f"methods.{name}: {error}") from None
 
 
 def settled(wanted: Runtime, folder: RunDir) -> Runtime:
@@ -197,6 +200,7 @@ def shelf(
 
 def summed(config: Tickets, problem: Problem, scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What a finished run says of itself: sizes, levels, and every score."""
+    beside = problem.baseline()
     return {
         "title": config.title,
         "problem": config.problem.kind,
@@ -205,6 +209,7 @@ def summed(config: Tickets, problem: Problem, scores: dict[str, dict[str, Any]])
         "prunable": int(problem.layout.prunable().sum()),
         "layout": [[leaf.name, list(leaf.shape), leaf.prunable] for leaf in problem.layout.leaves],
         "scores": scores,
+        "baseline": beside and beside._asdict(),
     }
 
 

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 
 from masquerade.core.rundir import RunDir
-from masquerade.jobs.landscape import LANDSCAPE, shelf
-from masquerade.jobs.tickets import CONTENT
-from masquerade.report.figures import LEFT, RIGHT, WIDTH, Chart, Curve, Tick, chart
+from masquerade.jobs import tickets
+from masquerade.jobs.landscape import shelf
+from masquerade.jobs.tickets import CONTENT, Tickets
+from masquerade.report.figures import Chart, Curve, chart
 from masquerade.report.intervals import Interval, interval
+from masquerade.report.levels import ground, marked, scores
 from masquerade.report.pictures import Cell, uri
 from masquerade.report.read import Series
 from masquerade.report.template import rendered
 
 PAGE = "report.html"
-LEVELS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # marks of the logarithmic axis
 BINS = 24
 
 
@@ -54,9 +55,11 @@ def content(folder: RunDir, transfers: Sequence[RunDir]) -> dict[str, Any]:
             f"{found['problem']}: {found['weights']:,} weights, {found['prunable']:,} of them "
             "prunable; biases always stay."
         ),
+        "budget": budget(tickets.settings(folder)) if searched else "",
         "charts": [c for c in (scores(found), *ground(folder)) if c],
         "levels": table(found),
-        "gain": gain(found),
+        "against": against(found),
+        "notes": reached(found),
         "masks": masks(folder, found) if searched and found["problem"] == "images" else [],
         "spreads": [c for c in [spreads(folder, found)] if c] if searched else [],
         "transfers": [(name, scores(other, name)) for name, other in others],
@@ -64,42 +67,24 @@ def content(folder: RunDir, transfers: Sequence[RunDir]) -> dict[str, Any]:
     }
 
 
-def curve(found: dict[str, Any], name: str, slot: int) -> Curve:
-    """A method's mean score over -log10 of what is left, with its interval where there is one."""
-    seeds = list(found["scores"][name].values())
-    left = np.array([-math.log10(max(row["remaining"], 1e-6)) for row in seeds[0]])
-    each = [interval([rows[k]["final"] for rows in seeds]) for k in range(len(left))]
-    mean, low, high = (np.array(column) for column in zip(*each, strict=True))
-    band = (low, high) if len(seeds) > 1 else None
-    return Curve(name, Series(left, mean, 0), slot, name[:2], band)
-
-
-def scores(found: dict[str, Any], title: str = "Score") -> Chart | None:
-    """The chart of all methods."""
-    curves = [curve(found, name, slot) for slot, name in enumerate(found["scores"], 1)]
-    seeds = len(next(iter(found["scores"].values())))
-    said = f"mean of {seeds} seeds, 95 % bootstrap interval" if seeds > 1 else "one seed"
-    drawn = chart(
-        title,
-        f"Test {found['measure']} against the weights left ({said}).",
-        curves,
-        smooth=False,
-        axis="weights left",
-    )
-    last = max(float(c.series.steps[-1]) for c in curves)
-    return drawn and relabelled(drawn, last)
-
-
-def relabelled(drawn: Chart, last: float) -> Chart:
-    """The chart with percentages in the place of logarithms."""
-    room = WIDTH - LEFT - RIGHT
-    marks = [
-        Tick(LEFT - math.log10(level) / max(last, 1.0) * room, f"{level:.0%}")
-        for level in LEVELS
-        if -math.log10(level) <= last + 1e-9
-    ]
-    lines = [line._replace(read="") for line in drawn.lines]  # its steps are logarithms
-    return drawn._replace(across=marks, lines=lines)
+def budget(config: Tickets) -> str:
+    """How much was searched, in words."""
+    parts = []
+    for train in dict.fromkeys(method.train for method in config.methods.values()):
+        names = [name for name, method in config.methods.items() if method.train == train]
+        tree = train.tree()
+        if "strategy" in tree:
+            strategy = tree["strategy"]
+            how = f"{strategy['kind']}, population {strategy['population']}, "
+            how += f"{tree['generations']} generations a round"
+        else:
+            how = f"{tree['optimizer']['kind']}, {tree['epochs']} epochs a round"
+        parts.append(f"{', '.join(names)}: {how}")
+    problem, seeds = config.problem.tree(), len(config.seeds)
+    if "horizon" in problem:
+        parts.append(f"{problem['episodes']} episodes of at most {problem['horizon']} steps")
+    parts.append(f"{config.rounds} rounds, {seeds} seed{'s' * (seeds > 1)}")
+    return "; ".join(parts) + "."
 
 
 def table(found: dict[str, Any]) -> dict[str, Any]:
@@ -117,15 +102,18 @@ def table(found: dict[str, Any]) -> dict[str, Any]:
     return {"heads": heads, "rows": rows}
 
 
-def gaps(found: dict[str, Any], one: str, other: str, below: float = 2.0) -> list[float]:
-    """Scores of one method minus another's: each seed at each level with less left than `below`."""
+def gaps(found: dict[str, Any], one: str, other: str, below: float) -> list[float]:
+    """One method minus another: of each seed, the mean over levels with less left than `below`."""
     here, there = found["scores"][one], found["scores"][other]
-    return [
-        row["final"] - there[seed][k]["final"]
+    each = {
+        seed: [
+            row["final"] - there[seed][k]["final"]
+            for k, row in enumerate(rows)
+            if row["remaining"] < below
+        ]
         for seed, rows in here.items()
-        for k, row in enumerate(rows)
-        if row["remaining"] < below
-    ]
+    }
+    return [sum(values) / len(values) for values in each.values() if values]
 
 
 def paired(found: dict[str, Any], one: str, other: str) -> list[tuple[float, Interval]]:
@@ -140,15 +128,28 @@ def paired(found: dict[str, Any], one: str, other: str) -> list[tuple[float, Int
     ]
 
 
-def gain(found: dict[str, Any]) -> list[str]:
-    """Sentences: signal-to-noise against magnitude at each level, paired by seed."""
-    if not {"snr", "magnitude"} <= set(found["scores"]):
+def against(found: dict[str, Any]) -> dict[str, Any] | None:
+    """Signal-to-noise minus magnitude and minus descent at each level, as a table."""
+    others = [n for n in ("magnitude", "descent") if n in found["scores"]]
+    if "snr" not in found["scores"] or not others:
+        return None
+    columns = [paired(found, "snr", other) for other in others]
+    rows = []
+    for k, (level, _) in enumerate(columns[0]):
+        gaps = [column[k][1] for column in columns]
+        rows.append(
+            (f"{level:.1%}", [f"{d.mean:+.4f} ({d.low:+.4f} to {d.high:+.4f})" for d in gaps])
+        )
+    return {"heads": [f"snr - {other}" for other in others], "rows": rows}
+
+
+def reached(found: dict[str, Any]) -> list[str]:
+    """A sentence on what the searches are compared with."""
+    other = found.get("baseline")
+    if not other:
         return []
-    return [
-        f"{level:.1%} left: SNR minus magnitude {each.mean:+.4g} ({each.low:+.4g} to "
-        f"{each.high:+.4g})"
-        for level, each in paired(found, "snr", "magnitude")
-    ]
+    levels = (f"{score:.4g} with {left:.1%} left" for left, score in other["levels"])
+    return [f"{other['name']} on the same features: {', '.join(levels)}"]
 
 
 def masks(folder: RunDir, found: dict[str, Any]) -> list[Shown]:
@@ -213,36 +214,16 @@ def spreads(folder: RunDir, found: dict[str, Any]) -> Chart | None:
         )
         if drawn is None:
             return None
-        room = WIDTH - LEFT - RIGHT
-        ends = [
-            Tick(LEFT + k / 2 * room, f"{10 ** (low + k / 2 * (high - low)):.2g}") for k in range(3)
-        ]
-        return drawn._replace(across=ends, lines=[n._replace(read="") for n in drawn.lines])
+        return told(drawn, low, high, [float(values.median()) for values in logs.values()])
     return None
 
 
-def ground(folder: RunDir) -> list[Chart | None]:
-    """Barriers and sharpness against what is left, where `masquerade tickets landscape` looked."""
-    if not folder.has(LANDSCAPE):
-        return []
-    found = folder.read_json(LANDSCAPE)
-    drawn = []
-    for key, title, about in (
-        ("barrier", "Barriers", "How far the line to the next level's optimum dips"),
-        ("drop", "Sharpness", "What a random step of half the weights' length costs"),
-    ):
-        curves = []
-        for slot, (method, seeds) in enumerate(found["found"].items(), 1):
-            runs = [[row for row in rows if key in row] for rows in seeds.values()]
-            left = np.array([-math.log10(max(row["remaining"], 1e-6)) for row in runs[0]])
-            mean = [sum(run[k][key] for run in runs) / len(runs) for k in range(len(left))]
-            curves.append(Curve(method, Series(left, np.array(mean), 0), slot, method[:2]))
-        whole = chart(
-            title, f"{about}, in {found['measure']}.", curves, smooth=False, axis="weights left"
-        )
-        last = max((float(c.series.steps[-1]) for c in curves if len(c.series.steps)), default=1.0)
-        drawn.append(whole and relabelled(whole, last))
-    return drawn
+def told(drawn: Chart, low: float, high: float, medians: list[float]) -> Chart:
+    """The histograms with deviations below and each median in the legend."""
+    ends = [(k / 2, f"{10 ** (low + k / 2 * (high - low)):.2g}") for k in range(3)]
+    chart = marked(drawn, ends)
+    pairs = zip(chart.lines, medians, strict=True)
+    return chart._replace(lines=[n._replace(last=f"median {10**m:.2g}") for n, m in pairs])
 
 
 def matrix(others: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, list[str]]]:

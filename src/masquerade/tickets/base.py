@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 from jaxtyping import Bool, Float, Shaped
+from pydantic import model_validator
 from torch import Tensor
 
 from masquerade.core.config import Plug
@@ -56,6 +57,18 @@ class Judged(NamedTuple):
     statistics: Float[Tensor, "N S"]
 
 
+class Baseline(NamedTuple):
+    """What another way to a sparse network reaches.
+
+    Attributes:
+        name: Of the way.
+        levels: (share of the prunable weights that is left, test score), from sparse to dense.
+    """
+
+    name: str
+    levels: tuple[tuple[float, float], ...]
+
+
 class Problem(ABC):
     """Something that weights can be good at.
 
@@ -84,6 +97,10 @@ class Problem(ABC):
     def learned(self, memory: State, statistics: Float[Tensor, "N S"]) -> State:
         """What it knows after a generation."""
         return memory
+
+    def baseline(self) -> Baseline | None:
+        """What to compare with, besides other searches; None where there is nothing."""
+        return None
 
 
 class Differentiable(Problem):
@@ -155,13 +172,26 @@ class TrainerConfig(Plug):
     family: ClassVar[str] = "masquerade.tickets"
     noun: ClassVar[str] = "trainer"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, value: Any) -> Any:
+        """Settings of a strategy or an optimizer without its name change the usual one."""
+        if not isinstance(value, dict):
+            return value
+        changed = dict(value)
+        for name, field in cls.model_fields.items():
+            given, usual = value.get(name), field.default
+            if isinstance(usual, Plug) and isinstance(given, dict) and "kind" not in given:
+                changed[name] = {**usual.tree(), **given}
+        return changed
+
     @abstractmethod
     def build(self) -> Train:
         """The training."""
 
     @abstractmethod
-    def check(self, problem: Problem) -> None:
-        """Raises `ValueError` where this trainer cannot solve a problem."""
+    def check(self, problem: Problem, processes: int = 1) -> None:
+        """Raises `ValueError` where so many processes cannot solve a problem with it."""
 
     @abstractmethod
     def spreads(self) -> bool:

@@ -48,7 +48,7 @@ class Config(TrainerConfig):
     def build(self) -> Train:
         return partial(descend, self)
 
-    def check(self, problem: Problem) -> None:
+    def check(self, problem: Problem, processes: int = 1) -> None:
         differentiable(problem)
 
     def spreads(self) -> bool:
@@ -153,5 +153,7 @@ def differentiable(problem: Problem) -> Differentiable:
     """The problem; raises `ValueError` where it has no gradient."""
     if isinstance(problem, Differentiable):
         return problem
-    name = type(problem).__name__
-    raise ValueError(f"{name} has no gradient to descend along; train it with kind=evolve")
+    raise ValueError(
+        "this problem has no gradient, which train=descend, score=snip and score=grasp need; take "
+        "train=evolve and another score"
+    )

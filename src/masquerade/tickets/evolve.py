@@ -23,7 +23,7 @@ from masquerade.tickets.base import (
     Trained,
     TrainerConfig,
 )
-from masquerade.tickets.judge import judged
+from masquerade.tickets.judge import judged, shared
 from masquerade.tickets.layout import scattered
 from masquerade.tickets.strategies import snes
 from masquerade.tickets.strategies.base import StrategyConfig
@@ -48,9 +48,9 @@ class Config(TrainerConfig):
     def build(self) -> Train:
         return partial(evolve, self)
 
-    def check(self, problem: Problem) -> None:
-        """Evolution solves every problem."""
-        return
+    def check(self, problem: Problem, processes: int = 1) -> None:
+        """Evolution solves every problem, if the processes can share its parts."""
+        shared(self.strategy.population, self.parts, processes)
 
     def spreads(self) -> bool:
         strategy = self.strategy.build()

@@ -32,13 +32,8 @@ def judged(
         ValueError: The processes cannot share the parts equally.
         Diverged: A fitness is nan or infinite.
     """
-    shares = population.chunk(parts)
-    world = gather.world()
-    if len(shares) % world:
-        raise ValueError(
-            f"parts={parts} of {len(population)} candidates cannot be shared by {world} processes; "
-            f"choose a multiple of {world}"
-        )
+    shares, world = population.chunk(parts), gather.world()
+    shared(len(population), parts, world)
     mine = range(gather.rank(), len(shares), world)
     found = {place: problem.fitness(shares[place], seed, memory) for place in mine}
     together = joined(found, [len(share) for share in shares])
@@ -50,6 +45,15 @@ def judged(
             "Lower the strategy's sigma or learning rate"
         )
     return Judged(fitness, statistics)
+
+
+def shared(population: int, parts: int, processes: int) -> None:
+    """Raises `ValueError` where processes cannot share the parts of a population equally."""
+    if -(-population // -(-population // parts)) % processes:
+        raise ValueError(
+            f"parts={parts} of {population} candidates cannot be shared by {processes} processes; "
+            f"choose a multiple of {processes}"
+        )
 
 
 def joined(found: dict[int, Judged], rows: list[int]) -> Float[Tensor, "N S1"]:

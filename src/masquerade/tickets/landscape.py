@@ -137,23 +137,42 @@ def of_problem(problem: Problem, memory: State) -> Scored:
     return lambda population: problem.test(population, memory)
 
 
-def of_module(module: nn.Module, measure: Callable[[nn.Module], float]) -> tuple[Tensor, Scored]:
-    """A module's weights as a vector, and how good the module is with others in their place.
+class Measured(NamedTuple):
+    """A module as a point of a landscape.
+
+    Attributes:
+        weights: Its parameters, then what else of it is a floating number: the statistics of
+            batch norm, without which another's weights score nothing like their own.
+        learned: True for the parameters: along them directions are drawn.
+        score: How good the module is with other numbers in their place.
+    """
+
+    weights: Float[Tensor, " P"]
+    learned: Bool[Tensor, " P"]
+    score: Scored
+
+
+def of_module(module: nn.Module, measure: Callable[[nn.Module], float]) -> Measured:
+    """A landscape of any network; of two checkpoints, `line(a.score, a.weights, b.weights)`.
 
     Args:
-        module: Any network, such as a checkpoint's; it has its own weights again afterwards.
-        measure: Gives a score that is maximised: an accuracy, or minus a loss.
+        module: Such as the encoder of a run. It has its own weights again afterwards.
+        measure: Gives a score that is maximised: an accuracy, or minus a loss. It may estimate
+            the statistics of batch norm anew before it looks.
     """
-    own = parameters_to_vector(module.parameters()).detach().clone()
+    learned = list(module.parameters())
+    places = [*learned, *(b for b in module.buffers() if b.is_floating_point())]
+    own = parameters_to_vector(places).detach().clone()
 
     def score(population: Tensor) -> Tensor:
         values = []
         try:
             for weights in population:
-                vector_to_parameters(weights.to(own), module.parameters())
+                vector_to_parameters(weights.to(own), places)
                 values.append(float(measure(module)))
         finally:
-            vector_to_parameters(own, module.parameters())
+            vector_to_parameters(own, places)
         return torch.tensor(values)
 
-    return own.clone(), score
+    mask = torch.arange(len(own), device=own.device) < sum(p.numel() for p in learned)
+    return Measured(own.clone(), mask, score)

@@ -30,18 +30,20 @@ def normal(seed: Seed, rows: Sequence[int], width: int) -> Float[Tensor, "N K"]:
     key, found = seed.integer(), torch.empty(len(rows), width)
     for place, row in enumerate(rows):
         for block, start in enumerate(range(0, width, 2 * BLOCK)):
-            part = found[place, start : start + 2 * BLOCK]
-            part.copy_(pairs(key, row, block, -(-len(part) // 2))[: len(part)])
+            fill(found[place, start : start + 2 * BLOCK], key, row, block)
     return found
 
 
-def pairs(key: int, row: int, block: int, words: int) -> Float[Tensor, " K"]:
-    """The first numbers of a block: cosines of all its words, then their sines."""
+def fill(part: Float[Tensor, " K"], key: int, row: int, block: int) -> None:
+    """Put the first numbers of a block into `part`: cosines of all its words, then their sines."""
+    words = -(-len(part) // 2)
     # Without a state: key and counter are the address, and NumPy guarantees the stream.
     source = np.random.Philox(key=[key, row], counter=[0, block, 0, 0])
     bits = source.random_raw(words).astype("<u8", copy=False).view("<u4").astype(np.float32)
-    uniform = torch.from_numpy(bits.reshape(words, 2).T.copy()) * 2.0**-32
+    uniform = torch.from_numpy(bits.reshape(words, 2).T.copy()).mul_(2.0**-32)
     # 2**-33: what rounds to 0 would have an infinite logarithm.
-    length = uniform[0].clamp(2.0**-33, 1.0).log().mul(-2).sqrt()
-    angle = uniform[1] * (2 * pi)
-    return torch.cat([length * angle.cos(), length * angle.sin()])
+    length = uniform[0].clamp_min_(2.0**-33).log_().mul_(-2).sqrt_()
+    angle = uniform[1].mul_(2 * pi)
+    torch.mul(length, angle.cos(), out=part[:words])
+    rest = len(part) - words
+    torch.mul(length[:rest], angle.sin_()[:rest], out=part[words:])

@@ -17,6 +17,7 @@ from masquerade.core.config import Settings
 from masquerade.core.seed import Seed
 from masquerade.tickets import masks
 from masquerade.tickets.base import Evidence, Problem, Score, Train, Trained
+from masquerade.tickets.descend import differentiable
 from masquerade.tickets.scores import SCORES, Named
 from masquerade.tickets.shelf import Shelf
 
@@ -60,7 +61,9 @@ class Pruning(Choice):
         return float(self.keep ** (number - 1))
 
     def check(self, problem: Problem) -> None:
-        """Raises `ValueError` where the last round would keep no prunable weight."""
+        """Raises `ValueError` where the last round would keep nothing, or a score cannot be."""
+        if self.score in ("snip", "grasp"):
+            differentiable(problem)
         count = int(problem.layout.protecting(self.protected).prunable().sum())
         left = count - round((1 - self.remaining(self.rounds)) * count)
         if left < 1:

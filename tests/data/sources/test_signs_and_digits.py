@@ -8,7 +8,7 @@ from tests.data import standard
 
 from masquerade.core.errors import MissingData
 from masquerade.data.images import digest
-from masquerade.data.sources import gtsrb, mnist
+from masquerade.data.sources import gtsrb, kmnist, mnist
 
 
 def signs(root: Path, train: str, answers: str) -> None:
@@ -80,7 +80,16 @@ def test_mnist_is_read_raw_or_packed(tmp_path: Path, place: str, packed: bool) -
     assert train.targets["label"].tolist() == list(range(6))
 
 
-@pytest.mark.parametrize("source", [mnist, gtsrb])
+def test_kmnist_has_the_files_of_mnist_and_other_classes(tmp_path: Path) -> None:
+    digits(tmp_path / "KMNIST/raw", packed=True)
+    test = kmnist.Config(root=str(tmp_path)).load("test", 28)
+    assert test.name == "kmnist test" and test.pixels.shape == (3, 28, 28, 1)
+    assert test.classes[:3] == ("o", "ki", "su") and len(test.classes) == 10
+    with pytest.raises(MissingData, match="into a folder called mnist"):
+        mnist.Config(root=str(tmp_path)).load("test", 28)
+
+
+@pytest.mark.parametrize("source", [mnist, kmnist, gtsrb])
 def test_a_missing_set_says_where_to_get_it(source) -> None:
     with pytest.raises(MissingData, match=r"https://.*data\.root=.*data=toybox"):
         source.Config(root="/nowhere").load("test", 28)

@@ -5,6 +5,7 @@ files, gzipped or not.
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,6 +34,9 @@ class Config(SourceConfig):
             or that folder itself.
     """
 
+    places: ClassVar[tuple[str, ...]] = PLACES
+    advice: ClassVar[str] = ADVICE
+    classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
     root: str = "data"
 
     def splits(self) -> tuple[str, ...]:
@@ -52,10 +56,10 @@ class Config(SourceConfig):
                 f"{list(pixels.shape)} images, {list(label.shape)} labels"
             )
         return ImageSet(
-            f"mnist {split}",
+            f"{self.kind} {split}",
             pixels[..., None],
             targets={"label": label.astype(np.int64)},
-            classes=tuple("0123456789"),
+            classes=self.classes,
         )
 
     def normalise(self) -> Constants:
@@ -64,7 +68,7 @@ class Config(SourceConfig):
 
     def _file(self, name: str) -> Path:
         root = Path(self.root).expanduser()
-        for place in PLACES:
+        for place in self.places:
             if (root / place / name).is_file():
                 return root / place / name
-        return found(self.root, PLACES, f"{name}.gz", ADVICE) / f"{name}.gz"
+        return found(self.root, self.places, f"{name}.gz", self.advice) / f"{name}.gz"

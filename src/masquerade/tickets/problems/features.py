@@ -21,12 +21,13 @@ from masquerade.data.sources.base import SourceConfig
 from masquerade.engine.extract import extract
 from masquerade.networks import encoder_file
 from masquerade.networks.backbone import Backbone
-from masquerade.tickets.base import Differentiable, Judged, Problem, State
+from masquerade.tickets.base import Baseline, Differentiable, Judged, Problem, State
 from masquerade.tickets.layout import Layout
+from masquerade.tickets.logistic import l1_path
 from masquerade.tickets.network import Network, Shape
 from masquerade.tickets.problems.base import ProblemConfig
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # inverse L1 penalties tried
+L1 = "L1 logistic regression"
 
 
 class Config(ProblemConfig):
@@ -77,20 +78,6 @@ class Table(NamedTuple):
     rows: Float[Tensor, "B D"]
     labels: Int[Tensor, " B"]
     classes: int
-
-
-class Solved(NamedTuple):
-    """Logistic regression at one strength.
-
-    Attributes:
-        strength: The inverse of the L1 penalty, summed over images as in scikit-learn's C.
-        remaining: Share of the kernel that is not 0.
-        score: On the test split, by the goal.
-    """
-
-    strength: float
-    remaining: float
-    score: float
 
 
 def table(config: Config, split: str, device: torch.device) -> Table:
@@ -154,15 +141,14 @@ class Head(Differentiable):
         scores = self.network.forward(weights[None], self._train.rows[chosen])[0]
         return cross_entropy(scores, self._train.labels[chosen])
 
-    def baseline(self) -> list[Solved]:
+    def baseline(self) -> Baseline:
         """Logistic regression with an L1 penalty on the same features, from sparse to dense."""
-        return [self._solved(strength) for strength in STRENGTHS]
-
-    def _solved(self, strength: float) -> Solved:
-        kernel, bias = l1_regression(self._train, 1 / (strength * self.examples))
-        weights = self.layout.flat({"dense_1/kernel": kernel, "dense_1/bias": bias})
-        share = float((kernel != 0).double().mean())
-        return Solved(strength, share, float(self.test(weights[None], {})[0]))
+        levels = []
+        for kernel, bias in l1_path(self._train.rows, self._train.labels, self._train.classes):
+            weights = self.layout.flat({"dense_1/kernel": kernel, "dense_1/bias": bias})
+            share = float((kernel != 0).double().mean())
+            levels.append((share, float(self.test(weights[None], {})[0])))
+        return Baseline(L1, tuple(levels))
 
     def _right(
         self, population: Float[Tensor, "N P"], x: Float[Tensor, "B D"], labels: Int[Tensor, " B"]
@@ -204,6 +190,15 @@ class Metric(Problem):
             ]
         )
 
+    def baseline(self) -> Baseline:
+        """The same with features in the place of weights: those that some class looks at."""
+        test, levels = self._test, []
+        for kernel, bias in l1_path(self._train.rows, self._train.labels, self._train.classes):
+            right = (test.rows @ kernel + bias).argmax(dim=1) == test.labels
+            share = float((kernel != 0).any(dim=1).double().mean())
+            levels.append((share, float(right.double().mean())))
+        return Baseline(L1, tuple(levels))
+
     def _voted(
         self,
         weights: Float[Tensor, " P"],
@@ -230,27 +225,3 @@ class Metric(Problem):
         k = min(self.config.k, len(known) - same)
         votes = one_hot(classes[near.topk(k, largest=False).indices], self._train.classes).sum(1)
         return (votes.argmax(dim=1) == labels).to(x).mean()
-
-
-def l1_regression(
-    train: Table, penalty: float, steps: int = 500
-) -> tuple[Float[Tensor, "D C"], Float[Tensor, " C"]]:
-    """Kernel and bias where mean cross entropy + penalty * sum |kernel| is smallest.
-
-    By accelerated proximal gradients (FISTA: Beck and Teboulle, 2009), so that zeros are exact.
-    """
-    x, target = train.rows, one_hot(train.labels, train.classes).to(train.rows)
-    count = len(x)
-    lipschitz = float(torch.linalg.matrix_norm(x, 2)) ** 2 / (2 * count) + 0.5
-    kernel, bias = x.new_zeros(x.shape[1], train.classes), x.new_zeros(train.classes)
-    ahead, ahead_bias, pace = kernel, bias, 1.0
-    for _ in range(steps):
-        wrong = ((x @ ahead + ahead_bias).softmax(dim=1) - target) / count
-        moved = ahead - x.T @ wrong / lipschitz
-        new = moved.sign() * (moved.abs() - penalty / lipschitz).clamp_min(0)
-        new_bias = ahead_bias - wrong.sum(dim=0) / lipschitz
-        following = (1 + (1 + 4 * pace**2) ** 0.5) / 2
-        push = (pace - 1) / following
-        ahead, ahead_bias = new + push * (new - kernel), new_bias + push * (new_bias - bias)
-        kernel, bias, pace = new, new_bias, following
-    return kernel, bias

@@ -1,7 +1,8 @@
 """mujoco: gymnasium's MuJoCo robots of version 5, simulated by a pool of processes.
 
 Needs the extra `control`. Observations are normalised by what all candidates of earlier
-generations saw. The published runs used Brax's older simulator: returns are not comparable.
+generations saw. A simulation that becomes unstable ends its episode, as a fall does. The
+published runs used Brax's older simulator: returns are not comparable.
 """
 
 import importlib.util
@@ -24,8 +25,13 @@ from masquerade.tickets.base import Judged, Problem, State
 from masquerade.tickets.network import Network, Shape
 from masquerade.tickets.problems.base import ProblemConfig
 
-SIZES = {"HalfCheetah": (17, 6), "Hopper": (11, 3), "Walker2d": (17, 6), "Ant": (105, 8)} | {
-    "Reacher": (10, 2)
+Task = Literal["HalfCheetah", "Hopper", "Walker2d", "Ant", "Reacher"]
+SIZES: dict[Task, tuple[int, int]] = {  # numbers of an observation and of an action
+    "HalfCheetah": (17, 6),
+    "Hopper": (11, 3),
+    "Walker2d": (17, 6),
+    "Ant": (105, 8),
+    "Reacher": (10, 2),
 }
 CLIP = 5.0  # of normalised observations
 
@@ -44,7 +50,7 @@ class Config(ProblemConfig):
         processes: That simulate; 0 = one a core.
     """
 
-    task: Literal["HalfCheetah", "Hopper", "Walker2d", "Ant", "Reacher"] = "HalfCheetah"
+    task: Task = "HalfCheetah"
     mass: float = Field(1.0, gt=0)
     inertia: bool = False
     network: Shape = Shape(hidden=(32, 32), activation="tanh")
@@ -164,6 +170,7 @@ def normaliser(memory: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 WORLD: list[Any] = []  # of a process of the pool: its one environment
+WARNED: list[str] = []  # what the simulator said since the episode began
 
 
 def prepare(task: str, mass: float, inertia: bool) -> None:
@@ -172,6 +179,7 @@ def prepare(task: str, mass: float, inertia: bool) -> None:
     import gymnasium
     import mujoco
 
+    mujoco.set_mju_user_warning(WARNED.append)  # or it writes MUJOCO_LOG.TXT where one stands
     world = gymnasium.make(f"{task}-v5", max_episode_steps=10**9)
     if mass != 1:
         inner: Any = world.unwrapped
@@ -188,6 +196,7 @@ def play(order: Order) -> NDArray[np.float64]:
     (world,) = WORLD
     returned, seen = 0.0, []
     for seed in order.seeds:
+        WARNED.clear()
         observation, _ = world.reset(seed=seed)
         for _ in range(order.horizon):
             seen.append(observation)
@@ -195,6 +204,8 @@ def play(order: Order) -> NDArray[np.float64]:
             for kernel, bias in order.layers:
                 x = np.tanh(x @ kernel + bias)
             observation, reward, over, _, _ = world.step(x)
+            if WARNED:
+                break
             returned += float(reward)
             if over:
                 break
