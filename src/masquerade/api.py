@@ -176,6 +176,7 @@ def pretrain(
     changes = words(settings)
     if isinstance(recipe_or_settings, Pretrain):
         config = recipe_or_settings.override(changes)
+        told(recipe_or_settings, config, say)
     else:
         config = settled(recipe_or_settings, scale, changes, say)
     training.run(config, out, say)
@@ -208,9 +209,17 @@ def settled(name: str, scale: str, changes: Sequence[str], say: Say) -> Pretrain
     Unless the changes name a batch, it is made smaller where there are not images enough for it,
     and that is said.
     """
-    config = recipe(name, scale).override(changes)
+    plain = recipe(name, scale)
+    config = plain.override(changes)
+    told(plain, config, say)
     asked = any(text.startswith("batch=") for text in changes)
     return config if asked else fitting(config, say)
+
+
+def told(before: Pretrain, after: Pretrain, say: Say) -> None:
+    """Says which changes of the settings have no effect."""
+    for note in training.unheard(before, after):
+        say(note)
 
 
 def existing(path: str | Path) -> RunDir:

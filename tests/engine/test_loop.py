@@ -9,9 +9,9 @@ from torch import nn
 from masquerade.core.errors import Diverged, Interrupted
 from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
-from masquerade.engine import checkpoint
+from masquerade.engine import checkpoint, gather
 from masquerade.engine.loop import Plan, caught, choose, length, train
-from masquerade.engine.optimizers import adamw, sgd
+from masquerade.engine.optimizers import adamw, lars, sgd
 from masquerade.engine.runtime import Runtime
 from masquerade.engine.schedule import Schedule
 from masquerade.engine.task import Carry, Group, Progress, Task, Terms
@@ -262,3 +262,35 @@ def test_the_gradient_of_a_player_is_that_of_all_its_parameters():
     groups = [Group(n, [p]) for n, p in encoder.named_parameters()]
     assert float(length(groups)) == pytest.approx(8**0.5)
     assert float(length([Group("all", list(masker.parameters()))])) == 0
+
+
+def test_in_a_step_that_is_not_logged_processes_exchange_losses_alone(tmp_path, monkeypatch):
+    told = []
+    averaged = gather.averaged
+    monkeypatch.setattr(gather, "averaged", lambda v: told.append(sorted(v)) or averaged(v))
+
+    class Talkative(Tug):
+        def forward(self, *told):
+            loss, logs = super().forward(*told)
+            return Terms(loss, {**logs, **{f"masker/size/{k}": torch.ones(()) for k in range(9)}})
+
+    one = sgd.Config(lr=0.01, momentum=0, schedule=FLAT)
+    plan = Plan(4, 4, 8, {"encoder": one, "masker": one}, log_every=100, quiet=True)
+    train(ALONE.fabric(), Talkative(), lambda s, clock: s, plan, Seed(5), RunDir(tmp_path))
+    short = [names for names in told if len(names) == 1]
+    assert short == [["encoder/loss"], ["masker/loss"]] * 4
+    assert (
+        len(told) - len(short) == 3
+    )  # the first step and the last are logged, and the epoch is told
+
+
+def test_a_step_of_lars_is_logged_with_the_share_of_clipped_tensors(tmp_path):
+    class Matrices(Tug):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (nn.Parameter(torch.ones(1, 1)) for _ in range(2))
+
+    rates = lars.Config(lr=0.1, momentum=0, schedule=FLAT)
+    trained(Matrices(), tmp_path, steps=1, optimizer=rates)
+    row = RunDir(tmp_path).lines()[0]
+    assert (row["encoder/clipped"], row["masker/clipped"]) == (0.0, 0.0)

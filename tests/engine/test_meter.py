@@ -1,7 +1,9 @@
 import io
 import json
 import math
+import sys
 import time
+from types import ModuleType
 
 import pytest
 from rich.console import Console
@@ -124,3 +126,20 @@ def test_quiet_says_nothing(monkeypatch):
 )
 def test_time_spans_are_told_for_people(seconds, said):
     assert duration(seconds) == said
+
+
+def test_the_line_of_step_0_says_how_many_steps_there_will_be(run):
+    with Meter(run, at(0), lead=True, quiet=True) as it:
+        it.write(at(0), {})
+        it.write(at(1), {})
+    assert [row.get("steps") for row in run.lines()] == [40, None]
+
+
+@pytest.mark.parametrize(("begun", "purged"), [(0, None), (12, 12)])
+def test_tensorboard_forgets_the_steps_that_are_done_again(run, monkeypatch, begun, purged):
+    told = {}
+    stub = ModuleType("torch.utils.tensorboard")
+    stub.SummaryWriter = lambda folder, purge_step: told.update(folder=folder, step=purge_step)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stub)
+    meter.tensorboard(run, begun)
+    assert told == {"folder": run.path / "logs", "step": purged}

@@ -102,3 +102,16 @@ def test_adams_decay_is_l2_in_the_gradient_and_adamws_is_not():
         torch.testing.assert_close(w.detach(), expected, rtol=1e-12, atol=1e-12)
         steps[coupled] = w.detach() - start
     assert (steps[True] - steps[False]).abs().max() > 1e-3
+
+
+def test_lars_says_of_how_many_tensors_the_clip_held_the_rate():
+    large, small, flat = (torch.nn.Parameter(torch.ones(s)) for s in ((4, 4), (2, 2), (3,)))
+    config = lars.Config(lr=0.1, eta=0.02)
+    optimizer = config.over([Group("all", [large, small, flat])])
+    assert config.measured(optimizer) == {}
+    for p, slope in ((large, 1e-3), (small, 10.0), (flat, 1.0)):
+        p.grad = torch.full_like(p, slope)
+    optimizer.step()  # 0.02 |w| / |g| is 20 and 0.002: above and below the rate
+    assert float(config.measured(optimizer)["clipped"]) == 0.5
+    free = config.replace(clip=False)
+    assert free.measured(free.over([Group("all", [large])])) == {}

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from tests.jobs.small import MASKED, PLAIN, variant
 
+from masquerade.api import settled
 from masquerade.core.errors import CannotResume, Diverged, MasqueradeError
 from masquerade.core.rundir import RunDir
 from masquerade.engine import checkpoint
@@ -209,3 +210,24 @@ def test_settings_of_a_game_that_nobody_plays_are_said_to_have_no_effect():
     ):
         found = pretrain.unused(config, config.task(images))
         assert [note.partition(":")[0] for note in found] == said
+
+
+def test_a_changed_optimizer_of_a_masker_that_does_not_learn_is_said_to_have_no_effect():
+    faster = ["optimizers.masker.lr=0.5"]
+    for config, told in (
+        (PLAIN, True),
+        (PLAIN.override(["maskers=erase"]), True),
+        (PLAIN.override(["maskers=mixmask"]), True),
+        (MASKED, False),
+    ):
+        found = pretrain.unheard(config, config.override(faster))
+        assert [note.partition(":")[0] for note in found] == [
+            "optimizers.masker has no effect"
+        ] * told
+        assert pretrain.unheard(config, config.override(["optimizers.encoder.lr=0.5"])) == []
+
+
+def test_recipes_with_such_a_change_say_it():
+    said = []
+    settled("simclr", "smoke", ["optimizers.masker.lr=0.5"], said.append)
+    assert said == ["optimizers.masker has no effect: no masker of this run is learned"]

@@ -5,6 +5,7 @@ mean over copies against the price, both players in one backward.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,7 +54,7 @@ def encoder():
     return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 32))
 
 
-def train(tree, steps, seed=0):
+def train(tree: dict[str, Any], steps: int, seed: int = 0) -> torch.Tensor:
     """The mean size of each mask in each step, [steps, N]."""
     torch.manual_seed(seed)
     masker = MaskerConfig.parse(tree).build(SIDE, 3)

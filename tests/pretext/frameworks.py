@@ -6,6 +6,7 @@ gradients, queue, moving copy. `benchmarks/exactness.py` writes the same errors 
 """
 
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -23,6 +24,7 @@ from masquerade.pretext.siamese import Siamese
 
 ORACLES = Path(__file__).parents[1] / "oracles" / "mixmask"
 NOW = Progress(0, 10, 5)
+Errors = dict[str, dict[str, float]]  # of each part, by the name of the tensor
 
 
 def oracle(name):
@@ -114,7 +116,7 @@ def gradients(it, o, places):
     return found
 
 
-def moco_v2():
+def moco_v2() -> Errors:
     """MixMask's MoCo v2: the plain loss, then a step with a filled copy."""
     o = oracle("moco_v2_mixmask")
     config = moco.Config(
@@ -152,7 +154,7 @@ def moco_v2():
     }
 
 
-def moco_symmetric():
+def moco_symmetric() -> Errors:
     """Un-Mix's symmetric MoCo: batch norm in two groups, shuffled keys, a queue of both views."""
     o = oracle("unmix_moco_cifar_sym")
     config = moco.Config(
@@ -228,7 +230,7 @@ def simsiam_of(o, terms=("masked_query", "masked_key"), **changes):
     return it
 
 
-BUILT = {"simclr": simclr_of, "byol": byol_of, "simsiam": simsiam_of}
+BUILT: dict[str, Any] = {"simclr": simclr_of, "byol": byol_of, "simsiam": simsiam_of}
 PLACES = {
     "simclr": {
         "model.module.": "backbone.body.",
@@ -249,7 +251,7 @@ PLACES = {
 }
 
 
-def framework(name):
+def framework(name: str) -> Errors:
     """W-MSE's SimCLR (joint heads) and BYOL, PatrickHua's SimSiam: plain, and with a mixture."""
     o = oracle(f"{name}_mixmask")
     # The mixture is made of x1 and meets x2; the plain pair is the same either way round.

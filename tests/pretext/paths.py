@@ -9,6 +9,7 @@ from masquerade.engine.task import Carry
 from masquerade.maskers.base import Masker
 from masquerade.networks.heads import PredictorConfig, ProjectorConfig
 from masquerade.objectives import byol, moco, simclr, simsiam
+from masquerade.objectives.base import ObjectiveConfig
 from masquerade.pretext.siamese import Siamese
 
 HEAD = ProjectorConfig(hidden=16, out=8)
@@ -20,7 +21,7 @@ SIMSIAM = simsiam.Config(
     predictor=PredictorConfig(hidden=16, bias=False),
 )
 MOCO = moco.Config(projector=HEAD, queue=12)
-PATHS = {
+PATHS: dict[str, ObjectiveConfig] = {
     "SimCLR: masked and clean": simclr.Config(projector=HEAD),
     "MoCo: masked queries": MOCO,
     "MoCo: masked keys": MOCO.replace(masked="key"),
@@ -48,7 +49,7 @@ class Given(Masker):
         return self.masks
 
 
-def gradient(config):
+def gradient(config: ObjectiveConfig) -> float:
     """The length of the gradient at a mask of 1/2; 0 where none arrives."""
     torch.manual_seed(0)
     views = torch.randn(2, 6, 3, 32, 32, generator=Seed(5).generator(), dtype=torch.float64)

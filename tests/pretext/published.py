@@ -28,6 +28,7 @@ MASKS = adios.Config(
     masks=3, width=8, norm="gn", sparsity=0.92, entropy=0.71, entropy_reduction="sum"
 )
 CASES = ["simclr_adios", "simclr_adios_s", "byol_adios", "simsiam_adios_TTT", "simsiam_adios_s"]
+Errors = dict[str, dict[str, float]]  # of each part, by the name of the tensor
 OURS = {
     "encoder.": "objective.backbone.",
     "momentum_encoder.": "objective.key_backbone.",
@@ -112,7 +113,8 @@ def stepped(case, step):
     views = tuple(torch.as_tensor(stored[x]) for x in ("x1", "x2"))
     batch = Views(views, torch.as_tensor(stored["y"]))
     players, carry = optimizers(task), Carry()
-    logs, grads = {}, {}
+    logs: dict[str, torch.Tensor] = {}
+    grads: dict[str, torch.Tensor] = {}
     with patch.object(pick, "slots", drawn(stored["picks"])):
         for together in task.rounds(NOW):
             choose(task.players(), together)
@@ -146,7 +148,7 @@ def off(ours, part, theirs):
     return float((ours - theirs.double().flatten()).abs().max() / theirs.abs().max().clamp(min=1))
 
 
-def official(case):
+def official(case: str) -> Errors:
     """How far a step of `step=official` is off: losses, gradients of both players, what is after.
 
     The first are absolute, the others beside the largest number of each tensor, or 1.
@@ -163,7 +165,7 @@ def official(case):
     }
 
 
-def shared(case):
+def shared(case: str) -> Errors:
     """How far `step=shared` is off; without buffers, and without the probe, which sees less."""
     task, stored, logs, grads = stepped(case, "shared")
     loss = abs(float(logs["encoder/loss"]) - float(stored["values"][0]))
@@ -176,7 +178,7 @@ def shared(case):
     }
 
 
-def reversal(case):
+def reversal(case: str) -> Errors:
     """How far the gradients of `step=reversal` are off at equal weights.
 
     The encoder's beside the oracle's; the masker's beside those of `shared` with the encoder

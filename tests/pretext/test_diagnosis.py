@@ -128,3 +128,42 @@ def test_drift_is_0_for_equal_statistics_and_counts_in_deviations() -> None:
     assert float(ratios) == pytest.approx(math.log(2) * 4 / 6)
     with pytest.raises(ValueError, match="2 batch norms and 0"):
         diagnosis.drift(kept, {})
+
+
+def test_a_histogram_counts_images_by_tenths_of_their_size() -> None:
+    masks = torch.zeros(4, 2, 10, 10)
+    masks[1, 0, 0, :5] = 1.0  # 5 %
+    masks[2, 0, :3] = 1.0  # 30 %
+    masks[3] = 1.0
+    logs = diagnosis.detailed(masks, exclusive=False)
+    shares = [[float(logs[f"masker/histogram/{k}/{t}"]) for t in range(10)] for k in (0, 1)]
+    assert shares == [
+        [0.5, 0, 0, 0.25, 0, 0, 0, 0, 0, 0.25],
+        [0.75, 0, 0, 0, 0, 0, 0, 0, 0, 0.25],
+    ]
+
+
+def test_pairs_of_masks_are_logged_as_their_matrices_say() -> None:
+    masks = soft(3, 3, 8, 8)
+    logs = diagnosis.detailed(masks, exclusive=False)
+    for name, matrix in (
+        ("cosine", diagnosis.cosines(masks)),
+        ("iou", diagnosis.soft_ious(masks)),
+    ):
+        pairs = {n: float(v) for n, v in logs.items() if n.startswith(f"masker/{name}/")}
+        wanted = {(j, k): float(matrix[j, k]) for j in range(3) for k in range(j + 1, 3)}
+        assert pairs == {f"masker/{name}/{j}_{k}": v for (j, k), v in wanted.items()}
+
+
+def test_pieces_touch_by_their_sides_and_only_within_one_mask_of_one_image() -> None:
+    hard = torch.zeros(2, 2, 9, 9, dtype=torch.bool)
+    hard[0, 0] = disc(9, (2, 2), 1).bool() | disc(9, (6, 6), 2).bool()  # two
+    hard[0, 1, 4:6, 4:6] = torch.eye(2, dtype=torch.bool)  # corners do not touch: two
+    hard[1, 0] = True  # one, over the first image's
+    assert diagnosis.pieces(hard).tolist() == [1.5, 1.0]
+
+
+def test_hard_masks_are_the_strongest_of_a_pixel_or_those_above_one_half() -> None:
+    masks = torch.tensor([0.4, 0.35, 0.25]).reshape(1, 3, 1, 1).expand(1, 3, 4, 4)
+    assert diagnosis.hardened(masks, True).float().mean((0, 2, 3)).tolist() == [1, 0, 0]
+    assert not diagnosis.hardened(masks, False).any()

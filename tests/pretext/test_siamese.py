@@ -6,7 +6,7 @@ import torch
 from masquerade.core.seed import Seed
 from masquerade.core.types import Views
 from masquerade.engine.task import Carry, Progress
-from masquerade.maskers import erase, sequential
+from masquerade.maskers import adios, erase, sequential
 from masquerade.networks import backbone
 from masquerade.networks.heads import ProjectorConfig
 from masquerade.objectives import simclr
@@ -145,3 +145,31 @@ def test_the_online_probe_reads_labels_without_a_gradient_to_the_encoder():
     for name, grad in gradients(alone.objective).items():
         torch.testing.assert_close(watched.objective.get_parameter(name).grad, grad)
     assert watched.probe.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("combine", ["mean", "sum"])
+@pytest.mark.parametrize(
+    ("masker", "names"),
+    [
+        (MASKS, {"budget", "overlap", "consistency"}),
+        (adios.Config(masks=3, width=8, norm="gn", entropy=0.7), {"sparsity", "entropy"}),
+        (adios.Config(width=8, norm="gn", budget="held"), {"sparsity", "budget"}),
+    ],
+    ids=["sequential", "entropy", "held"],
+)
+def test_the_parts_of_the_price_are_logged_and_add_up(masker, names, combine):
+    it = task(masker, combine=combine)
+    logs = it(batch(), ("encoder", "masker"), Seed(0), NOW, Carry()).logs
+    parts = {n.rpartition("/")[2]: v for n, v in logs.items() if n.startswith("masker/price/")}
+    assert parts.keys() == names
+    torch.testing.assert_close(torch.stack(list(parts.values())).sum(), logs["masker/price"])
+
+
+def test_masks_are_looked_at_closely_in_notable_steps_alone():
+    it = task(MASKS)
+    seen = [
+        "masker/pieces/0"
+        in it(batch(), ("encoder", "masker"), Seed(0), Progress(s, 1000, 5), Carry()).logs
+        for s in (9, 10, 11, 100, 110)
+    ]
+    assert seen == [False, True, False, True, False]

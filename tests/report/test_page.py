@@ -90,6 +90,12 @@ def test_a_run_that_is_not_finished_says_how_far_it_is(write_run: WriteRun) -> N
     assert "not measured yet" in found.text.lower()
 
 
+def test_a_run_that_is_not_finished_says_of_how_many_steps(write_run: WriteRun) -> None:
+    run = write_run(finished=False)
+    run.write_text("metrics.jsonl", '{"step": 0, "steps": 4000, "epoch": 0, "cpu_seconds": 1}\n')
+    assert "1 of 4,000 steps are logged" in read(page.write(run)).text
+
+
 def test_without_labels_there_is_a_map_and_a_sentence(write_run: WriteRun) -> None:
     found = read(page.write(write_run(labels=False)))
     assert "not measured yet" in found.text

@@ -100,7 +100,9 @@ def train(
                 loss, terms = team.forward(batch, together, seed.fold("step", step), now, carry)
                 logs |= terms
                 if seen:
-                    meter.check_all(gather.averaged(terms), rates, now)
+                    told = {f"{name}/loss" for name in rates} & terms.keys()
+                    losses = gather.averaged({name: terms[name] for name in sorted(told)})
+                    meter.check_all(losses, rates, now)
                 logs |= team.backward(loss, together, clock, measured=logging)
             choose(team.players, tuple(team.players))
             task.after_step(now)
@@ -194,13 +196,16 @@ class Team(NamedTuple):
         clock: Clock,
         measured: bool = False,
     ) -> dict[str, Tensor]:
-        """The gradients of a round and the steps that follow them; their lengths if asked for."""
+        """The gradients of a round and the steps that follow them; what both are, if asked for."""
         for part in [loss] if isinstance(loss, Tensor) else loss:
             self.fabric.backward(part)
         clock.to("encoder")
         lengths = {f"{n}/gradient": length(self.players[n]) for n in together} if measured else {}
         for name in together:
             self.steppers[name].step()
+            if measured:
+                of_step = self.configs[name].measured(self.optimizers[name])
+                lengths |= {f"{name}/{what}": value for what, value in of_step.items()}
         return lengths
 
 

@@ -42,7 +42,7 @@ class Meter:
         self.cpu_before = cut_back(run, progress.step) if lead else 0.0
         self._cpu = time.process_time()
         self._file: IO[str] | None = run.file(METRICS).open("a", encoding="utf-8") if lead else None
-        self._writer = tensorboard(run) if lead else None
+        self._writer = tensorboard(run, progress.step) if lead else None
         self.display = Display(progress, shown=lead and not quiet)
 
     def cpu_seconds(self) -> float:
@@ -53,11 +53,16 @@ class Meter:
         return self.cpu_before + sum(gather.everyone(time.process_time() - self._cpu))
 
     def write(self, progress: Progress, values: dict[str, float | str]) -> None:
-        """Add one line to metrics.jsonl; all processes must ask, the first writes."""
+        """Add one line to metrics.jsonl; all processes must ask, the first writes.
+
+        The line of step 0 says how many steps there will be.
+        """
         spent = self.cpu_seconds()
         if self._file is None:
             return
         row = {"step": progress.step, "epoch": progress.epoch, **values}
+        if progress.step == 0:
+            row["steps"] = progress.steps
         row["cpu_seconds"] = round(spent, 3)
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
@@ -170,11 +175,14 @@ def cut_back(run: RunDir, step: int) -> float:
     return float(kept[-1]["cpu_seconds"]) if kept else 0.0
 
 
-def tensorboard(run: RunDir) -> Writer | None:
-    """A TensorBoard writer where the package is installed, under `logs/` of the run."""
+def tensorboard(run: RunDir, step: int) -> Writer | None:
+    """A TensorBoard writer where the package is installed, under `logs/` of the run.
+
+    What an earlier part of the run has written from `step` on is not shown any more.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    writer: Writer = SummaryWriter(run.path / "logs")
+    writer: Writer = SummaryWriter(run.path / "logs", purge_step=step or None)
     return writer

@@ -70,8 +70,8 @@ class Schedule(Settings):
 
     def described(self) -> str:
         """The shape and the warm-up in a few words."""
-        by_step = self.warmup_unit == "step"
-        return f"{self.shape}, warm-up {self.warmup:g} {'steps' if by_step else 'epochs'}"
+        unit = f"{self.warmup_unit}{'' if self.warmup == 1 else 's'}"
+        return f"{self.shape}, warm-up {self.warmup:g} {unit}"
 
     def rate(self, base: float, progress: Progress) -> float:
         """The learning rate of this step for a group whose base rate is `base`."""

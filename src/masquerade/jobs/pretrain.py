@@ -20,7 +20,7 @@ from masquerade.engine.launch import launched
 from masquerade.engine.loop import BatchAt, Plan, train
 from masquerade.engine.meter import METRICS
 from masquerade.engine.runtime import Runtime, environment
-from masquerade.jobs.settings import Pretrain, length
+from masquerade.jobs.settings import Pretrain, built, length
 from masquerade.jobs.verdicts import verdicts
 from masquerade.jobs.watch import Watch
 from masquerade.networks import encoder_file
@@ -70,7 +70,8 @@ def run(config: Pretrain, path: str | Path, say: Say = silent, quiet: bool = Fal
         for note in images.notes:
             say(note)
         steps = length(config, images).steps
-        say(f"{images.name}: {len(images)} images, {config.epochs} epochs, {steps} steps")
+        epochs = f"{config.epochs} epoch{'' if config.epochs == 1 else 's'}"
+        say(f"{images.name}: {len(images)} images, {epochs}, {steps} steps")
         say(config.backbone.said(config.size))
         say(runtime.said())
         task = config.task(images)
@@ -102,6 +103,22 @@ def unused(config: Pretrain, task: Pretext) -> list[str]:
     return [
         f"{n} has no effect: no masker of this run is learned" for n, is_ in chosen.items() if is_
     ]
+
+
+def unheard(before: Pretrain, after: Pretrain) -> list[str]:
+    """What `unused` cannot see: a changed optimizer of a masker where none is learned.
+
+    Recipes without a masker have one, too, for those who add a masker.
+
+    Args:
+        before: A recipe's settings.
+        after: The same after changes.
+    """
+    if before.optimizers.masker == after.optimizers.masker:
+        return []
+    if any(True for m in built(after.maskers, after.size, 3) for _ in m.parameters()):
+        return []
+    return ["optimizers.masker has no effect: no masker of this run is learned"]
 
 
 def possible(config: Pretrain) -> None:

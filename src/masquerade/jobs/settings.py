@@ -18,7 +18,7 @@ from masquerade.data.sources.base import SourceConfig
 from masquerade.engine.optimizers import sgd
 from masquerade.engine.optimizers.base import OptimizerConfig
 from masquerade.engine.runtime import Runtime
-from masquerade.maskers.base import MaskerConfig
+from masquerade.maskers.base import Masker, MaskerConfig
 from masquerade.networks import backbone as backbones
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import synchronised
@@ -198,7 +198,7 @@ class Pretrain(OnImages):
             return self.pretext.build(encoder, classes)
         objective = self.objective.build(encoder)
         torch.manual_seed(Seed(self.seed).fold("init", "maskers").integer())
-        maskers = [m.build(self.size, images.channels) for m in self.maskers]
+        maskers = built(self.maskers, self.size, images.channels)
         return synchronised(
             Siamese(objective, maskers, self.step, self.combine, classes, self.game, self.bn_stats)
         )
@@ -207,6 +207,17 @@ class Pretrain(OnImages):
         """How views are drawn and standardised."""
         mean, std = self.statistics(images)
         return Augmenter(self.augment, self.size, mean, std)
+
+
+def built(maskers: Sequence[MaskerConfig], size: int, channels: int) -> list[Masker]:
+    """The maskers of images of `size` x `size` pixels; a mistake is told with its place."""
+    found = []
+    for place, masker in enumerate(maskers):
+        try:
+            found.append(masker.build(size, channels))
+        except ValueError as error:
+            raise ValueError(f"maskers.{place}: {error}") from None
+    return found
 
 
 def limited(images: ImageSet, limit: int) -> ImageSet:

@@ -56,17 +56,20 @@ class Adios(Masker):
     ) -> Float[Tensor, ""]:
         config = self.config
         shares = [sizes.shares(masks) for masks in views]
-        paid = config.sparsity * torch.stack([sizes.csc(s).mean() for s in shares]).sum()
+        paid = {
+            "sparsity": config.sparsity * torch.stack([sizes.csc(s).mean() for s in shares]).sum()
+        }
         if config.entropy:
             # The official code has one distribution over the masks of all views, and one of each
             # view where it shows one mask of an image.
             apart = shares if config.shown else [torch.cat(shares, 1)]
-            for part in apart:
-                of_all = sizes.entropy(part, config.entropy_reduction, config.normaliser)
-                paid = paid + config.entropy / config.masks * of_all
+            each = [
+                sizes.entropy(part, config.entropy_reduction, config.normaliser) for part in apart
+            ]
+            paid["entropy"] = config.entropy / config.masks * torch.stack(each).sum()
         if self.held:
-            paid = paid + torch.stack([self.held(s).mean() for s in shares]).sum()
-        return paid
+            paid["budget"] = torch.stack([self.held(s).mean() for s in shares]).sum()
+        return self.summed(paid)
 
     def after_step(self, progress: Progress) -> None:
         if self.held:

@@ -1,6 +1,8 @@
 """Maskers: where an image is hidden, how, and at what price for an adversary."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -38,11 +40,13 @@ class Masker(nn.Module):
         wants_clean: Whether the unmasked pair is in the loss too.
         exclusive: Whether each pixel is hidden once in total, its masks adding up to 1.
         fills: Whether what it hides is filled with a partner's pixels.
+        paid: What the last price was made of, by name and detached, to be logged; may be empty.
     """
 
     wants_clean: bool = False
     exclusive: bool = False
     fills: bool = False
+    paid: Mapping[str, Tensor] = MappingProxyType({})
 
     def propose(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B N H W"]:
         """Where: N masks in [0, 1], 1 = hidden. A float dtype of at least 32 bits."""
@@ -72,6 +76,11 @@ class Masker(nn.Module):
         It is scaled like the loss, with `combine=sum` by N.
         """
         return torch.zeros((), device=views[0].device)
+
+    def summed(self, parts: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        """The sum of the parts of a price, which `paid` keeps."""
+        self.paid = {name: part.detach() for name, part in parts.items()}
+        return torch.stack(list(parts.values())).sum()
 
     def after_step(self, progress: Progress) -> None:
         """Runs after the last round of a step."""

@@ -47,9 +47,11 @@ class MixMask(Masker):
         images: list[Float[Tensor, "B C H W"]],
         progress: Progress,
     ) -> Float[Tensor, ""]:
-        if self.given:
-            return self.given.price(views, images, progress)
-        return torch.zeros((), device=views[0].device)
+        if not self.given:
+            return torch.zeros((), device=views[0].device)
+        price = self.given.price(views, images, progress)
+        self.paid = self.given.paid
+        return price
 
     def after_step(self, progress: Progress) -> None:
         if self.given:

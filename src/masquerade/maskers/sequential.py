@@ -81,7 +81,8 @@ class Sequential(Masker):
         images: list[Float[Tensor, "B C H W"]],
         progress: Progress,
     ) -> Float[Tensor, ""]:
-        return torch.stack([penalty(masks, self.config, self.held) for masks in views]).sum()
+        each = [penalties(masks, self.config, self.held) for masks in views]
+        return self.summed({n: torch.stack([parts[n] for parts in each]).sum() for n in each[0]})
 
     def after_step(self, progress: Progress) -> None:
         if self.held:
@@ -91,17 +92,27 @@ class Sequential(Masker):
 def penalty(
     masks: Float[Tensor, "B N H W"], config: "Config", held: sizes.Held | None = None
 ) -> Float[Tensor, ""]:
-    """The mean over images and masks of budget, overlap and consistency terms, weighted.
+    """The sum of `penalties`."""
+    return torch.stack(list(penalties(masks, config, held).values())).sum()
+
+
+def penalties(
+    masks: Float[Tensor, "B N H W"], config: "Config", held: sizes.Held | None = None
+) -> dict[str, Float[Tensor, ""]]:
+    """The means over images and masks of budget, overlap and consistency terms, weighted.
 
     Finite with finite gradients for any masks in [0, 1], 0 and 1 included. `held` weighs the
     budget in place of `config.budget_weight`.
     """
     shares = sizes.shares(masks)
     paper = config.budget_weight * sizes.off_budget(shares, config.budget)
-    parts: Tensor = held(shares) if held else paper
+    budget: Tensor = held(shares) if held else paper
     scale = masks.shape[2] * masks.shape[3] if config.pixels == "sum" else 1
-    overlap, rough = overlaps(masks, config.detach_previous), roughness(masks)
-    return (parts + scale * (config.overlap * overlap + config.consistency * rough)).mean()
+    return {
+        "budget": budget.mean(),
+        "overlap": scale * config.overlap * overlaps(masks, config.detach_previous).mean(),
+        "consistency": scale * config.consistency * roughness(masks).mean(),
+    }
 
 
 def overlaps(

@@ -1,20 +1,23 @@
 """What masks look like in numbers: cheap scalars from [B, N, H, W], logged while a masker trains.
 
 papers/adversarial_masking.md, section 11. A mask is 1 where hidden. Every number is in 0..1 except
-gradients and drift, needs no labels and no pass of the encoder, and carries no gradient. In several
+pieces and drift, needs no labels and no pass of the encoder, and carries no gradient. In several
 processes each number is of the process's own images; the loop logs the mean over processes, so
 smallest and largest are means of each process's smallest and largest.
 """
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
 TINY = 1e-12  # keeps quotients of empty masks at 0
 LOOKED_AT = 64  # images of a batch for what costs more than a mean
+BINS = 10  # of a histogram of sizes
 
 
 @torch.no_grad()
@@ -49,6 +52,51 @@ def described(masks: Float[Tensor, "B N H W"], exclusive: bool) -> dict[str, Ten
         "masker/raggedness": raggedness,
         "masker/image_dependence": image_dependence(masks),
     }
+
+
+@torch.no_grad()
+def detailed(masks: Float[Tensor, "B N H W"], exclusive: bool) -> dict[str, Tensor]:
+    """More numbers of the same masks, for now and then: there are many of them.
+
+    `masker/histogram/{k}/{t}` is the share of images in which mask k hides t to t + 1 tenths,
+    `masker/cosine/{j}_{k}` and `masker/iou/{j}_{k}` say how much masks j and k hide the same, and
+    `masker/pieces/{k}` is the mean number of connected pieces of the hard mask; all but the first
+    of the first `LOOKED_AT` images of the batch.
+
+    Args:
+        masks: In [0, 1], 1 = hidden.
+        exclusive: As for `described`.
+    """
+    masks = masks.detach().float()
+    tenths = (masks.mean((2, 3)) * BINS).long().clamp(max=BINS - 1)
+    logs = {
+        f"masker/histogram/{k}/{t}": (tenths[:, k] == t).float().mean()
+        for k in range(masks.shape[1])
+        for t in range(BINS)
+    }
+    masks = masks[:LOOKED_AT]
+    matrices = {"cosine": cosines(masks), "iou": soft_ious(masks)}
+    for j, k in torch.combinations(torch.arange(masks.shape[1])).tolist():
+        logs |= {f"masker/{name}/{j}_{k}": matrix[j, k] for name, matrix in matrices.items()}
+    counts = pieces(hardened(masks, exclusive))
+    return logs | {f"masker/pieces/{k}": count for k, count in enumerate(counts)}
+
+
+def hardened(masks: Float[Tensor, "B N H W"], exclusive: bool) -> Bool[Tensor, "B N H W"]:
+    """Hard masks: the strongest of each pixel where masks share it, else those above 1/2."""
+    if exclusive:
+        return F.one_hot(masks.argmax(1), masks.shape[1]).movedim(-1, 1).bool()
+    return masks > 0.5
+
+
+def pieces(hard: Bool[Tensor, "B N H W"]) -> Float[Tensor, " N"]:
+    """How many pieces each mask has, pixels touching by their sides; a mean over images."""
+    beside = ndimage.generate_binary_structure(2, 1)[None]  # not across images
+    found = [
+        ndimage.label(mask, np.pad(beside, ((1, 1), (0, 0), (0, 0))))[1]
+        for mask in hard.transpose(0, 1).cpu().numpy()
+    ]
+    return torch.tensor(found, dtype=torch.float32) / len(hard)
 
 
 def softness(masks: Float[Tensor, "B N H W"], exclusive: bool) -> Float[Tensor, ""]:

@@ -1,7 +1,32 @@
 """Fitness: whether an objective can learn from masks as it is set, said before the first step."""
 
+from collections.abc import Sequence
+
+from masquerade.maskers.base import Masker
 from masquerade.objectives.base import Objective
 from masquerade.pretext.branches import copy_of, reaches
+
+
+def check(
+    objective: Objective, maskers: Sequence[Masker], adversary: bool, keeps_statistics: bool
+) -> None:
+    """Raises ValueError where these maskers, if any, cannot be trained against.
+
+    Args:
+        objective: Has the plan.
+        maskers: What hides.
+        adversary: Whether one of them is learned.
+        keeps_statistics: Whether something updates batch norm's running statistics anyway.
+    """
+    if not maskers:
+        return
+    refuse_without_masks(objective)
+    if adversary:
+        refuse_without_gradient(objective)
+    if any(masker.fills for masker in maskers):
+        refuse_mixtures_of_both(objective)
+    if not keeps_statistics:
+        refuse_without_clean(objective)
 
 
 def refuse_without_masks(objective: Objective) -> None:

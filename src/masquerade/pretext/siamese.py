@@ -9,12 +9,12 @@ pass, the masker's reversed at the mask, so that it sees the encoder before, not
 step's update.
 """
 
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from masquerade.core.seed import Seed
 from masquerade.core.types import Views, precise
@@ -24,46 +24,17 @@ from masquerade.maskers.base import Masker
 from masquerade.networks.backbone import Backbone
 from masquerade.networks.norms import statistics
 from masquerade.objectives.base import Branch, Objective, Pair
-from masquerade.pretext import diagnosis
-from masquerade.pretext.base import Pretext
-from masquerade.pretext.branches import (
-    Branches,
-    for_copy,
-    reaches,
-)
-from masquerade.pretext.fitness import (
-    refuse_mixtures_of_both,
-    refuse_without_clean,
-    refuse_without_gradient,
-    refuse_without_masks,
-)
+from masquerade.pretext import accounts, fitness
+from masquerade.pretext.accounts import Place
+from masquerade.pretext.base import Pretext, probed
+from masquerade.pretext.branches import Branches
+from masquerade.pretext.comparisons import Passing, Shown, groups, occluded
 from masquerade.pretext.game import Game, Step, reversed_gradient, trainable, weighed
-from masquerade.pretext.positives import Copies, positives, shared, weight_of
+from masquerade.pretext.positives import Copies, positives, weight_of
 
 Combine = Literal["mean", "sum"]
 BnStats = Literal["reference", "clean_only"]
 ALTERNATING = Game()
-Place = tuple[int, int]  # which masker, which view
-
-
-class Shown(NamedTuple):
-    """What the encoder is shown in a round.
-
-    Attributes:
-        copies: The masked copies of each masked view, of all maskers in order; their weights are
-            those in the loss.
-        learned: Of each copy of a view: whether an adversary made it.
-    """
-
-    copies: Copies
-    learned: list[bool]
-
-
-class Numbered(NamedTuple):
-    """A pair of the plan of one masked copy (None: of the clean plan)."""
-
-    pair: Pair
-    copy: int | None
 
 
 class Siamese(Pretext):
@@ -117,14 +88,7 @@ class Siamese(Pretext):
         if self.adversary:
             self.register_buffer("gain", torch.ones(()))
             self.register_buffer("gains", torch.zeros((), dtype=torch.int64))
-        if maskers:
-            refuse_without_masks(objective)
-        if self.adversary:
-            refuse_without_gradient(objective)
-        if any(m.fills for m in maskers):
-            refuse_mixtures_of_both(objective)
-        if maskers and bn_stats == "clean_only" and not self.clean:
-            refuse_without_clean(objective)
+        fitness.check(objective, maskers, self.adversary, self.clean or bn_stats == "reference")
 
     def encoder(self) -> Backbone:
         return self.objective.backbone
@@ -167,24 +131,28 @@ class Siamese(Pretext):
         scaled = self.adversary and self.game.normalise_gain
         strength = 1 / max(float(self.gain), 1e-3) if scaled else 1.0
         with statistics(self.objective, update=not alone or self.step == "official"):
-            shown = self._shown(batch.views, hidden, attacks, alone, where, strength)
+            passing = self._passing(attacks, alone, strength)
+            shown = occluded(
+                self.masker_list(), batch.views, hidden, passing, where, self.combine == "mean"
+            )
             loss, each = self._compare(batch.views, shown, alone, where, carry)
             if "probe" in players and self.step == "official" and self.adversary:
                 self._encode_for_the_probe(batch.views, where, carry)
         logs = {"encoder/loss": loss.detach()}
         total = -strength * loss if alone else loss
         if attacks:
-            price = self._price(hidden, batch.views, progress)
+            price, logs_of_masks = self._price(hidden, batch.views, progress, carry)
             total = total + price
             gained = (price - strength * loss).detach()
-            logs |= {"masker/loss": gained, "masker/price": price.detach()}
-            logs |= self._described(carry.values["learned"])
+            logs |= {"masker/loss": gained, **logs_of_masks}
         branches = carry.values.pop("branches", None)
         if branches and self.notable(progress):
             learned = [each[k] for k, own in enumerate(shown.learned) if own]
             logs |= self._weigh(learned, branches)
         if "probe" in players and self.probe:
-            probe, logs_of_probe = self._probe(carry.values["clean"], batch.labels)
+            features = carry.values["clean"]
+            labels = None if batch.labels is None else batch.labels.repeat(len(features))
+            probe, logs_of_probe = probed(self.probe, torch.cat(features), labels)
             total = total + probe
             logs |= logs_of_probe
         if alone:
@@ -224,51 +192,13 @@ class Siamese(Pretext):
         carry.values |= {"hidden": hidden, "learned": learned}
         return hidden
 
-    def _shown(
-        self,
-        views: tuple[Tensor, ...],
-        hidden: dict[Place, Tensor],
-        attacks: bool,
-        alone: bool,
-        seed: Seed,
-        strength: float,
-    ) -> Shown:
-        """The masked copies of each masked view, with gradients as this round wants them."""
-        copies: Copies = {}
-        learned: list[bool] = []
-        first = min((view for _, view in hidden), default=0)
-        for (place, view), masks in hidden.items():
-            by_adversary = any(True for _ in self.maskers[place].parameters())
-            if not attacks:
-                masks = masks.detach()
-            elif not alone:
-                masks = reversed_gradient(masks, strength)
-            made = self.masker_list()[place].occlude(
-                views[view], masks, seed.fold("masker", place, "occlude")
-            )
-            made = shared(made) if self.combine == "mean" else made
-            copies.setdefault(view, []).extend(made)
-            if view == first:
-                learned += [by_adversary] * len(made)
-        return Shown(copies, learned)
-
-    def _groups(self, shown: Shown, alone: bool) -> list[list[Numbered]]:
-        """The pairs to compare; those of one group share what they encode.
-
-        The masker's round leaves out what no adversary's mask can change.
-        """
-        plan = self.objective.plan(masked=True) if shown.learned else []
-        clean = self.objective.plan(masked=False) if self.clean else []
-        official = self.step == "official" and self.adversary
-        if alone and not official:
-            plan, clean = [p for p in plan if reaches(p, self.objective)], []
-        groups = [[Numbered(p, None) for p in clean]]
-        for k, learned in enumerate(shown.learned):
-            if alone and not official and not learned:
-                continue
-            pairs = [Numbered(p, k) for p in for_copy(plan, k)]
-            groups = [*groups, pairs] if official else [groups[0] + pairs]
-        return [g for g in groups if g]
+    def _passing(self, attacks: bool, alone: bool, strength: float) -> Passing:
+        """How gradients go back through masks: not at all, as they are, or reversed."""
+        if not attacks:
+            return Tensor.detach
+        if alone:
+            return lambda masks: masks
+        return partial(reversed_gradient, strength=strength)
 
     def _compare(
         self,
@@ -281,7 +211,9 @@ class Siamese(Pretext):
         """The loss over all pairs, and of each masked copy the sum of its own, detached."""
         total = torch.zeros((), device=views[0].device)
         each: dict[int, Tensor] = {}
-        for number, group in enumerate(self._groups(shown, alone)):
+        official = self.step == "official" and self.adversary
+        found = groups(self.objective, shown, self.clean, alone, official)
+        for number, group in enumerate(found):
             pairs = [w.pair for w in group]
             keys = {} if self.step == "official" else carry.values.setdefault("keys", {})
             still = self.bn_stats == "clean_only"
@@ -311,14 +243,6 @@ class Siamese(Pretext):
                 if self.objective.follows:
                     self.objective.remember(branches.keys_to_remember(pairs))
         return total, each
-
-    def _described(self, learned: dict[Place, Tensor]) -> dict[str, Tensor]:
-        """Numbers of all learned masks: those of several maskers side by side, views as images."""
-        places = list(dict.fromkeys(place for place, _ in learned))
-        views = list(dict.fromkeys(view for _, view in learned))
-        masks = torch.cat([torch.cat([learned[p, v] for p in places], 1) for v in views])
-        exclusive = len(places) == 1 and self.masker_list()[places[0]].exclusive
-        return diagnosis.described(masks, exclusive)
 
     def _encode_for_the_probe(self, views: tuple[Tensor, ...], seed: Seed, carry: Carry) -> None:
         """As the official code does: every clean view once more, by the copy that follows, too."""
@@ -357,25 +281,10 @@ class Siamese(Pretext):
         hidden: dict[Place, Tensor],
         views: tuple[Tensor, ...],
         progress: Progress,
-    ) -> Float[Tensor, ""]:
-        """What all maskers pay, in float32; with `combine=sum` for each of their masks."""
-        total = torch.zeros((), device=views[0].device)
-        with torch.autocast(views[0].device.type, enabled=False):
-            for place, masker in enumerate(self.masker_list()):
-                seen = [view for at, view in hidden if at == place]
-                masks = [hidden[place, view] for view in seen]
-                scale = masks[0].shape[1] if self.combine == "sum" else 1
-                total = total + scale * masker.price(masks, [views[v] for v in seen], progress)
-        return total
-
-    def _probe(
-        self, features: list[Tensor], labels: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        assert self.probe is not None and labels is not None
-        targets = labels.repeat(len(features))
-        logits = precise(self.probe(torch.cat(features)))
-        known = (targets >= 0).sum()  # summed, not picked: picking waits for a GPU
-        known = gather.gathered(known.float()[None]).sum().clamp(min=1) / gather.world()
-        loss = F.cross_entropy(logits, targets, ignore_index=-1, reduction="sum") / known
-        right = (logits.argmax(1) == targets).sum() / known
-        return loss, {"probe/loss": loss.detach(), "probe/top1": right.detach()}
+        carry: Carry,
+    ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """What the maskers pay, and what is logged of it and of their masks."""
+        maskers, per_mask = self.masker_list(), self.combine == "sum"
+        price, parts = accounts.priced(maskers, hidden, views, progress, per_mask)
+        looks = accounts.described(maskers, carry.values["learned"], self.notable(progress))
+        return price, {"masker/price": price.detach(), **parts, **looks}

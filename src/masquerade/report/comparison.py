@@ -188,6 +188,6 @@ def entry(name: str, told: Story) -> list[str]:
     """One run in a line: group, seed, folder, steps, CPU time, whether it is healthy."""
     known = {None: NONE, True: "yes", False: "no"}
     spent = span(told.cpu_seconds) if told.cpu_seconds else NONE
-    steps = f"{told.steps:,}" if told.finished else f"{told.steps:,} so far"
+    steps = f"{told.steps:,}" if told.finished else f"{told.progress.removesuffix(' steps')} so far"
     seed = str(told.config.get("seed", "?"))
     return [name, seed, str(told.run.path), steps, spent, known[healthy(told)]]

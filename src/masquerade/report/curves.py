@@ -136,7 +136,13 @@ def charts(main: Story, others: Sequence[Story] = ()) -> list[Chart]:
         chart(
             "What the masks pay",
             "The masker's penalty for masks of the wrong size, overlapping or ragged.",
-            [Curve("price", main.series("masker/price"), 1)],
+            [Curve("price", main.series("masker/price"), 1), *named(main, "masker/price")],
+            floor=0.0,
+        ),
+        chart(
+            "Pieces of each mask",
+            "How many separate pieces the hard mask has, on average. Many small ones are noise.",
+            of_each(main, "masker/pieces"),
             floor=0.0,
         ),
         chart(
@@ -176,6 +182,16 @@ def of_each(story: Story, name: str) -> list[Curve]:
     keys = {k for row in story.rows for k in row if k.startswith(start)}
     slots = sorted(int(k.removeprefix(start)) for k in keys if k.removeprefix(start).isdigit())
     return [Curve(f"mask {k + 1}", story.series(f"{name}/{k}"), k + 1, str(k + 1)) for k in slots]
+
+
+def named(story: Story, name: str) -> list[Curve]:
+    """The parts of a number, `NAME/budget`, `NAME/overlap`; none where there is one alone."""
+    start = f"{name}/"
+    parts = sorted({k for row in story.rows for k in row if k.startswith(start)})
+    found = [(k.removeprefix(start), story.series(k)) for k in parts]
+    if len(found) < 2:
+        return []
+    return [Curve(part, series, k, part[0]) for k, (part, series) in enumerate(found, 2)]
 
 
 def undecided(story: Story) -> Series:

@@ -76,7 +76,7 @@ def judged(
     """Mood, verdict, how it was measured, and bars, those of rivals among them."""
     story = group[0]
     if not story.finished:
-        done = f"{story.steps:,} steps are logged" if story.steps else "No step is logged yet"
+        done = f"{story.progress} are logged" if story.steps else "No step is logged yet"
         return "open", f"Training is not finished: {done}.", "", []
     wanted = sorted(columns(group), key=lambda c: (c.protocol != "linear", c.protocol != "knn"))
     column = next((c for c in wanted if pooled(group, c)), None)
@@ -164,7 +164,7 @@ def facts(story: Story) -> list[tuple[str, str]]:
     epochs = story.summary.get("epochs", story.config.get("epochs", "?"))
     length = f"{epochs} passes over the images in {story.steps:,} steps"
     if not story.finished:
-        length = f"{story.steps:,} steps so far, of {epochs} passes over the images"
+        length = f"{story.progress} so far, in all {epochs} passes over the images"
     found = [
         ("Images", data(story)),
         ("Network", str(story.summary.get("encoder_line") or network)),

@@ -122,6 +122,12 @@ class Story:
         return int(self.summary.get("steps", self.rows[-1]["step"] + 1 if self.rows else 0))
 
     @property
+    def progress(self) -> str:
+        """Steps done, and of how many where that was logged: `1,200 of 4,000 steps`."""
+        wanted = next((r["steps"] for r in self.rows if isinstance(r.get("steps"), int)), 0)
+        return f"{self.steps:,} of {wanted:,} steps" if wanted else f"{self.steps:,} steps"
+
+    @property
     def cpu_seconds(self) -> float | None:
         """CPU-seconds the training took so far, None if unknown."""
         spent = self.series("cpu_seconds").values

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from masquerade.core.config import Plug
 from masquerade.engine.schedule import Schedule
@@ -39,6 +40,10 @@ class OptimizerConfig(Plug):
     @abstractmethod
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimizer over prepared parameter groups."""
+
+    def measured(self, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        """What there is to log of the last step, by name."""
+        return {}
 
     def over(self, groups: list[Group]) -> torch.optim.Optimizer:
         """The optimizer of one player; 1-D tensors are spared the decay unless `decay_all`."""

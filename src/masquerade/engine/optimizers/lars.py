@@ -20,6 +20,9 @@ class Lars(torch.optim.SGD):
     For tensors that are not 1-D and have non-zero norms, with w the weights, g the gradient and
     d the decay: g <- (g + d w) r, r = eta |w| / (|g| + d |w| + 1e-8), and with `clip`
     r <- min(r / lr, 1). 1-D tensors get plain SGD, by default without decay.
+
+    Attributes:
+        bounded: Of each scaled tensor of the last step: whether `clip` held its rate at `lr`.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class Lars(torch.optim.SGD):
         super().__init__(groups, momentum=momentum)
         self.eta = eta
         self.clip = clip
+        self.bounded: list[Tensor] = []
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -36,6 +40,7 @@ class Lars(torch.optim.SGD):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One update; decay acts inside the scaled gradient."""
+        self.bounded = []
         decays = [group["weight_decay"] for group in self.param_groups]
         for group in self.param_groups:
             deep = [p for p in group["params"] if p.ndim != 1]
@@ -54,6 +59,7 @@ class Lars(torch.optim.SGD):
         ratio = self.eta * size / (slope + decay * size + 1e-8)
         if self.clip:
             ratio = (ratio / lr).clamp(max=1)
+            self.bounded.append(ratio == 1)
         ratio = torch.where((size > 0) & (slope > 0), ratio, torch.ones_like(ratio))
         moved = torch.where((size > 0) & (slope > 0), decay, 0.0)
         grad.add_(weight * moved).mul_(ratio)
@@ -71,6 +77,12 @@ class Config(OptimizerConfig):
     momentum: float = Field(0.9, ge=0, lt=1)
     eta: float = Field(0.02, gt=0)
     clip: bool = True
+
+    def measured(self, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        """`clipped`: the share of scaled tensors whose step is SGD's, because `clip` bounds it."""
+        if not isinstance(optimizer, Lars) or not optimizer.bounded:
+            return {}
+        return {"clipped": torch.stack(optimizer.bounded).float().mean()}
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         return Lars(groups, self.momentum, self.eta, self.clip)
