@@ -24,6 +24,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"masks": 2, "pattern": "noise", "fill": "noise", "noise_std": 0.5},
         {"pair": True, "exact": False, "fill": "blur", "ratio": [0.2, 0.8]},
     ],
+    "rectangles": [{}, {"masks": 2, "ratio": 0.7, "smallest": 9, "clean": True}],
     "mixmask": [
         {},
         {"grid": 2, "pattern": "discrete", "partners": "random"},

@@ -13,7 +13,7 @@ from masquerade.engine.loop import choose
 from masquerade.engine.runtime import Runtime
 from masquerade.engine.task import Carry, Progress
 from masquerade.jobs import pretrain
-from masquerade.maskers import adios, erase, mixmask, sequential, unmix
+from masquerade.maskers import adios, erase, mixmask, rectangles, sequential, unmix
 from masquerade.networks.heads import PredictorConfig, ProjectorConfig
 from masquerade.objectives import byol, moco, simclr, simsiam
 from masquerade.pretext.siamese import Siamese
@@ -37,6 +37,7 @@ SMALL = {"masks": 2, "width": 8, "norm": "gn"}
 MASKERS = {
     "no masks": (),
     "erase": (erase.Config(grid=4, masks=2),),
+    "rectangles": (rectangles.Config(),),
     "adios": (adios.Config(**SMALL),),
     "adios-s": (adios.Config(**SMALL, shown=1),),
     "held": (adios.Config(**SMALL, budget="held"),),
@@ -44,7 +45,7 @@ MASKERS = {
     "mixmask*": (unmix.Config(), mixmask.Config(partners="random")),
     "filled": (mixmask.Config(pattern="given", given=(adios.Config(**SMALL),)),),
 }
-CHANCE = ("no masks", "erase", "mixmask*")
+CHANCE = ("no masks", "erase", "rectangles", "mixmask*")
 MOVED = {"filled": "maskers.0.given.head.weight"}
 
 

@@ -6,7 +6,7 @@ import torch
 
 from masquerade.core.seed import Seed
 from masquerade.data.images import ImageSet
-from masquerade.evaluate import linear
+from masquerade.evaluate import finetune_sgd, linear
 from masquerade.jobs.settings import Pretrain
 from masquerade.maskers import adios, sequential
 from masquerade.recipes.base import SCALES, recipe, recipes, table, tables
@@ -117,6 +117,15 @@ def test_imagenet100s_is_measured_on_the_authors_crop_and_on_the_usual_one() -> 
         assert cell.split == ("val" if cell.column == "ImageNet100-S" else "test")
 
 
+def test_fine_tuning_has_the_protocol_of_the_sequential_paper() -> None:
+    for cell in table("adversarial_masking.finetune", "paper").cells:
+        for how in cell.protocols.values():
+            assert isinstance(how, finetune_sgd.Config)
+            assert (how.optimizer.lr, how.optimizer.decay, how.batch) == (0.5, 0.0, 256)
+        resized = [round(cell.settings.size / p.crop) for p in cell.protocols.values()]
+        assert resized == ([256, 110] if cell.column == "ImageNet100-S" else [96])
+
+
 def test_the_published_numbers_are_those_of_the_papers_that_could_be_read() -> None:
     numbers = {
         (c.row, c.column): tuple(c.published)
@@ -131,7 +140,18 @@ def test_the_published_numbers_are_those_of_the_papers_that_could_be_read() -> N
         ("+ Sequential", "ImageNet100-S"): (58.95, 0.10),
         ("+ Sequential", "STL-10"): (86.40, 0.04),
     }
+    numbers = {
+        (c.row, c.column): tuple(c.published)
+        for c in table("adversarial_masking.finetune", "paper").cells
+        if c.published
+    }
+    assert numbers == {
+        ("+ ADIOS", "ImageNet100-S"): (64.83, 0.22),
+        ("+ ADIOS", "STL-10"): (86.82, 0.11),
+        ("+ Sequential", "ImageNet100-S"): (65.43, 0.34),
+        ("+ Sequential", "STL-10"): (89.41, 0.26),
+    }
     for name in tables():
-        if name != "adversarial_masking.linear" and not name.startswith("mixmask_tables."):
+        if not name.startswith(("adversarial_masking.", "mixmask_tables.")):
             cells = table(name, "small").cells
             assert all(c.published is None for c in cells)  # none could be read
