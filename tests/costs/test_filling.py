@@ -8,6 +8,12 @@ from benchmarks.filling import COLUMNS, FRAMEWORKS, METHODS, differences, judged
 from benchmarks.trials import Case, Study, counts_of, gained, said
 
 CHANCE = 0.1
+EXACT = {
+    "files": {"masks": {"a": 0.0, "b": 2e-16}, "knn": {"a": 0.0}},
+    "shows": {"masks": "bits", "knn": "votes"},
+    "identities": {"SimCLR": {"order": 1e-15, "empty": 0.0}},
+    "kept": {"centre": 0.803, "corner": 0.156, "draws": 20_000},
+}
 
 
 def rows_of(changes):
@@ -56,15 +62,23 @@ def test_numbers_are_said_with_their_spread():
     assert counts_of(["toybox:3", "digits"]) == {"toybox": 3, "digits": 1}
 
 
+def finished(place, seconds):
+    """What a run leaves that the tables are made of."""
+    (place / "eval").mkdir(parents=True)
+    (place / "summary.json").write_text(json.dumps({"steps": 1, "cpu_seconds": seconds}))
+    rows = {who: {"test/top1": 0.5} for who in ("trained", "untrained", "pixels")}
+    for name in ("knn", "linear"):
+        (place / "eval" / f"{name}.json").write_text(json.dumps({"rows": rows}))
+
+
+def refused(words, place):
+    raise AssertionError(f"{words} is done already")
+
+
 def test_the_baseline_trains_for_as_many_cpu_seconds(tmp_path):
     study = Study(METHODS, filling.framework, tmp_path, (), lambda case: [])
     for method, seconds in (("MoCo", 10.0), ("MoCo + MixMask", 14.4)):
-        place = study.place(Case("digits", method, 0, 8))
-        (place / "eval").mkdir(parents=True)
-        (place / "summary.json").write_text(json.dumps({"steps": 1, "cpu_seconds": seconds}))
-        for name in ("knn", "linear"):
-            measured = {"rows": {"trained": {"test/top1": 0.5}}}
-            (place / "eval" / f"{name}.json").write_text(json.dumps(measured))
+        finished(study.place(Case("digits", method, 0, 8)), seconds)
     assert study.longer(Case("digits", "MoCo + MixMask", 0, 8)) == Case("digits", "MoCo", 0, 12)
     assert study.longer(Case("digits", "MoCo", 0, 8)) == Case("digits", "MoCo", 0, 8)
 
@@ -81,22 +95,31 @@ def test_what_other_pages_found_is_told_goal_by_goal(tmp_path, monkeypatch):
 
 
 def test_an_array_or_an_identity_that_is_off_is_a_goal_that_is_missed():
-    right = {"a": 0.0, "b": 2e-16}
-    found = {
-        "files": {"masks": right, "knn": right},
-        "shows": {"masks": "bits", "knn": "votes"},
-        "identities": {"SimCLR": {"order": 1e-15, "empty": 0.0}},
-        "kept": {"centre": 0.803, "corner": 0.156, "draws": 20_000},
-    }
-    assert [g.met for g in filled_exact.goals(found)] == [True] * 3
-    assert "| masks | bits | 2 | 2e-16 |" in "\n".join(filled_exact.page(found))
-    assert "| SimCLR | 1e-15 | - | 0e+00 | - | - |" in "\n".join(filled_exact.page(found))
+    assert [g.met for g in filled_exact.goals(EXACT)] == [True] * 3
+    assert "| masks | bits | 2 | 2e-16 |" in "\n".join(filled_exact.page(EXACT))
+    assert "| SimCLR | 1e-15 | - | 0e+00 | - | - |" in "\n".join(filled_exact.page(EXACT))
     wrong = {
-        "files": {"masks": right, "knn": {"a": 1.0}},
+        "files": {"masks": {"a": 0.0}, "knn": {"a": 1.0}},
         "identities": {"SimCLR": {"order": 1e-8}},
         "kept": {"centre": 0.803, "corner": 0.25},
     }
     assert [g.met for g in filled_exact.goals(wrong)] == [False] * 3
+
+
+def test_the_page_is_written_of_finished_runs_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(trials, "masquerade", refused)
+    monkeypatch.setattr(filled_exact, "figures", lambda: EXACT)
+    study = Study(METHODS, filling.framework, tmp_path / "runs", (), lambda case: [])
+    for method in METHODS:
+        finished(study.place(Case("digits", method, 0, 2)), 10.0)
+    words = ["--data", "digits:1", "--epochs", "digits:2", "--out", str(tmp_path / "runs")]
+    assert filling.main(words) == 0
+    page = (tmp_path / "results" / "filling.md").read_text()
+    at = [page.index(f"## {w}") for w in ("Un-Mix, MixMask", "Every array", "What a step costs")]
+    assert at == sorted(at)
+    found = json.loads((tmp_path / "results" / "filling.json").read_text())
+    assert found["exactness"] == EXACT and set(found["digits"]["methods"]) == set(METHODS)
 
 
 @pytest.mark.slow  # some 3 minutes: every method and baseline in a process of its own
@@ -117,9 +140,6 @@ def test_the_whole_of_it_runs_at_a_tiny_size_and_goes_on_where_it_was(tmp_path, 
     assert all(f"| {m} |" in page for m in METHODS)
     assert "nan" not in page
     assert "## Every array of the official code" in page and "| moco_v2_both |" in page
-
-    def refused(words, place):
-        raise AssertionError(f"{words} is done already")
 
     monkeypatch.setattr(trials, "masquerade", refused)
     assert filling.main(words) == 0
