@@ -20,7 +20,10 @@ VERBS = (
     "cache",
     "demo",
     "export",
+    "embed",
+    "import",
 )
+EXPORTS = ("timm", "torchvision", "hub", "onnx", "masker")
 
 
 def shell(*words: str, code: str = "from masquerade.cli.main import main; main()") -> str:
@@ -59,7 +62,7 @@ def test_help_names_every_verb_in_whole_sentences(masquerade: Masquerade) -> Non
     assert "130 Ctrl-C" in told.out
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "export timm", "export masker"])
+@pytest.mark.parametrize("verb", [*VERBS, *(f"export {kind}" for kind in EXPORTS)])
 def test_every_verb_explains_itself(masquerade: Masquerade, verb: str) -> None:
     told = masquerade(*verb.split(), "--help")
     assert told.code == 0

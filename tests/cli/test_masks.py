@@ -62,6 +62,9 @@ def test_a_masker_is_taken_away(masquerade: Masquerade, trained: Path, here: Pat
     told = masquerade("export", "masker", trained, "out=masker")
     assert (told.code, told.out) == (0, "masker\n")
     assert mq.load_masker("masker").masker is not None
-    unknown = masquerade("export", "onnx", trained)
+    unknown = masquerade("export", "tflite", trained)
     assert unknown.code == 2
-    assert "nothing can be exported as 'onnx'. There are: timm, masker" in unknown.err
+    assert (
+        "nothing can be exported as 'tflite'. There are: timm, torchvision, hub, onnx, masker"
+        in unknown.err
+    )

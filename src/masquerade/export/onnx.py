@@ -108,7 +108,7 @@ def drawn(encoder: Backbone, place: Path) -> None:
                 place,
                 input_names=["pixels"],
                 output_names=["features"],
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                dynamic_shapes=({0: "batch"},),
                 dynamo=True,
                 external_data=False,
                 verbose=False,
