@@ -85,3 +85,21 @@ def test_groups_are_never_torn_apart(pairs: list[tuple[int, int]]) -> None:
 def test_a_fraction_outside_0_to_1_is_refused(ratio: float) -> None:
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         subsets.fraction(torch.zeros(3, dtype=torch.long), ratio, Seed(0))
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.integers(1, 4), st.integers(0, 9))
+def test_pieces_are_gone_through_a_few_at_a_time(number: list[int], mix: int, root: int) -> None:
+    pieces = order.Pieces(np.array(number), mix)
+    drawn = order.permutation(len(number), Seed(root), 0, pieces)
+    assert sorted(drawn.tolist()) == list(range(len(number)))
+    turns = [number[i] for i in drawn]
+    while turns:
+        now = set(list(dict.fromkeys(turns))[:mix])
+        count = sum(n in now for n in turns)
+        assert set(turns[:count]) == now  # all images of these before any of the others
+        turns = turns[count:]
+
+
+def test_pieces_of_a_subset_are_those_of_its_images() -> None:
+    some = order.Pieces(np.array([0, 0, 1, 1, 2]), 2).subset(np.array([4, 1, 2]))
+    assert some.number.tolist() == [2, 0, 1] and some.mix == 2

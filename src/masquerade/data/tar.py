@@ -30,7 +30,7 @@ def listed(paths: Sequence[Path], image: str, label: str) -> list[Sample]:
     name = f"{paths[0].stem} to {paths[-1].stem}, list"
 
     def fill(builder: cache.Builder) -> None:
-        found = []
+        found: list[Sample] = []
         with progress.shown(f"listing {len(paths):,} archives", len(paths)) as advance:
             for piece, path in enumerate(paths):
                 found += [s._replace(piece=piece) for s in samples(path, image, label)]

@@ -9,8 +9,8 @@ own.
 import gzip
 import zlib
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 Fields = list[tuple[int, memoryview]]  # number of a field, its bytes
 
@@ -25,12 +25,12 @@ def records(path: Path) -> Iterator[memoryview]:
         packed = raw.read(2) == b"\x1f\x8b"
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
-            yield from framed(path, file)  # type: ignore[arg-type]  # both read bytes
+            yield from framed(path, file)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}. Get it again") from None
 
 
-def framed(path: Path, file: BinaryIO) -> Iterator[memoryview]:
+def framed(path: Path, file: BufferedIOBase) -> Iterator[memoryview]:
     """The messages of an open file."""
     while head := file.read(12):
         length = int.from_bytes(head[:8], "little")
@@ -46,7 +46,7 @@ def features(message: memoryview) -> dict[str, memoryview]:
     Raises:
         ValueError: It is none.
     """
-    found = {}
+    found: dict[str, memoryview] = {}
     for _, packed in (f for _, example in fields(message) for f in fields(example)):
         entry = dict(fields(packed))
         if 1 in entry and 2 in entry:
@@ -61,7 +61,8 @@ def fields(message: memoryview) -> Fields:
     Raises:
         ValueError: It is no protocol buffer.
     """
-    found, at = [], 0
+    found: Fields = []
+    at = 0
     while at < len(message):
         tag, at = varint(message, at)
         kind = tag & 7
