@@ -44,7 +44,8 @@ def life(tree: dict[str, Any], folder: str) -> None:
 
 def content(folder: Path) -> dict[str, bytes]:
     """Every file that a run leaves but those that name the machine."""
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"]
+    other = (".lock", "environment.json")
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in other]
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
