@@ -129,7 +129,7 @@ def peer_python() -> Path | None:
 
 def theirs(python: Path, repeats: int) -> dict[str, Any]:
     """One turn of evosax and gymnasium."""
-    words = [python, HERE / "evosax_generation.py", f"--repeats={repeats}"]
+    words = [str(python), str(HERE / "evosax_generation.py"), f"--repeats={repeats}"]
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     there = {**os.environ, "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True, env=there)
@@ -174,7 +174,8 @@ def page(us: dict[str, Spread], them: dict[str, Spread], versions: dict[str, str
 
 def thousands(steps: Spread) -> str:
     """A rate in thousands."""
-    return Spread(*(v / 1000 for v in steps[:3]), steps.repeats).said(0)
+    middle, low, high = (v / 1000 for v in steps[:3])
+    return Spread(middle, low, high, steps.repeats).said(0)
 
 
 def goals(us: dict[str, Spread], them: dict[str, Spread]) -> list[Goal]:

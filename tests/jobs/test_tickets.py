@@ -161,7 +161,7 @@ def test_tickets_of_evolution_are_trained_by_descent(whole, tmp_path):
 
 
 def test_tickets_of_one_task_are_trained_on_another(whole, tmp_path):
-    upside_down = {}
+    upside_down: dict[str, Any] = {}
     for split in ("train", "test"):
         images_there = digits.Config().load(split, 8)
         upside_down[f"{split}_images"] = images_there.pixels[:, ::-1, :, 0]
