@@ -14,6 +14,9 @@ from masquerade.engine.optimizers.base import OptimizerConfig
 from masquerade.evaluate.base import ProtocolConfig
 from masquerade.maskers.base import MaskerConfig
 from masquerade.objectives.base import ObjectiveConfig
+from masquerade.tickets.optimizers.base import MeanOptimizerConfig
+from masquerade.tickets.problems.base import ProblemConfig
+from masquerade.tickets.strategies.base import StrategyConfig
 
 FAMILIES: list[type[Plug]] = [
     SourceConfig,
@@ -24,6 +27,9 @@ FAMILIES: list[type[Plug]] = [
     AttackConfig,
     RuleConfig,
     LearnerConfig,
+    StrategyConfig,
+    MeanOptimizerConfig,
+    ProblemConfig,
 ]
 every_plugin = pytest.mark.parametrize(
     ("base", "name"),
