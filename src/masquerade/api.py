@@ -16,6 +16,7 @@ from masquerade.jobs import finished, hide, importing
 from masquerade.jobs import masks as mask_quality
 from masquerade.jobs import predict as predicting
 from masquerade.jobs import pretrain as training
+from masquerade.jobs.certify_settings import Certify
 from masquerade.jobs.hide import Masks
 from masquerade.jobs.importing import Import
 from masquerade.jobs.predict import Prediction
@@ -93,7 +94,7 @@ class Run:
             What `certify/certify.json` says: scope, sentence, assumptions, and by rule the curve
             of certified accuracy.
         """
-        config = certifying.Certify.of(self.folder).with_words(words(settings))
+        config = Certify.of(self.folder).with_words(words(settings))
         return certifying.run(config, self.folder, self.folder, say)
 
     def predict(self, images: str | Path, head: str = "", split: str = "") -> list[Prediction]:

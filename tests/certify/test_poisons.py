@@ -7,6 +7,7 @@ from masquerade.certify.base import RuleConfig
 from masquerade.certify.ensemble import Labelled, feature_digests, fit
 from masquerade.certify.learners import ridge
 from masquerade.certify.partition import Parts
+from masquerade.certify.witness import attacks
 from masquerade.core.seed import Seed
 
 CLASSES = ("cat", "dog", "owl", "fox")
@@ -59,6 +60,27 @@ def test_no_retrained_ensemble_changes_a_certified_prediction(rule, spread):
         changed += int((after.label != clean.label).sum())
     assert safe.any()
     assert changed  # or the poisons were too weak to test anything
+
+
+def test_poisons_in_the_dearest_partitions_change_a_label_at_one_more_than_its_radius():
+    """R of the partitions that a smallest attack names are not enough; all of them are."""
+    parts = Parts(parts=9)
+    features, labels = drawn(7, 150)
+    tests, _ = drawn(8, 12)
+    model = fitted(features, labels, parts)
+    own = parts.named(feature_digests(features)).own
+    rule = RuleConfig.called("dpa")()
+    clean = rule.certify(model.ballots(tests))
+    found = attacks(model.ballots(tests), ties=rule.ties)
+    assert clean.radius.unique().numel() > 2
+    for i, attack in enumerate(found):
+        assert len(attack.models) == clean.radius[i] + 1
+        for partitions, same in ((attack.models[:-1], True), (attack.models, False)):
+            poisoned = flipped(labels, own, list(partitions), attack.rival)
+            after = rule.certify(fitted(features, poisoned, parts).ballots(tests[i : i + 1]))
+            assert (after.label[0] == clean.label[i]) == same
+            if not same:
+                assert after.label[0] == attack.rival
 
 
 def test_a_backdoor_is_covered_on_the_image_with_its_trigger():

@@ -113,6 +113,41 @@ def test_the_tight_radius_is_one_less_than_the_smallest_attack(ties, models, cla
             assert official.radius[i] <= found.radius[i]
 
 
+def in_reach(file):
+    """Whether every radius in an oracle is one that our attacker can find out by trying."""
+    _, models, classes = np.load(file)["logits"].shape
+    return models <= 6 and classes <= 4
+
+
+REACHED = [
+    pytest.param(
+        file, limit, marks=pytest.mark.slow if limit > 10 else (), id=f"{file.stem}-{limit}"
+    )
+    for file in ORACLES
+    if in_reach(file)
+    for limit in (6, 1000)
+]
+
+
+@pytest.mark.parametrize(("file", "limit"), REACHED)
+def test_our_attacker_finds_the_radii_of_the_oracles_that_are_small_enough(file, limit):
+    known = np.load(file)
+    logits = known["logits"][:limit]
+    kind = str(known["kind"])
+    shifts = torch.from_numpy(known["shifts"]) if kind == "fa" else torch.zeros(1).long()
+    reach = ring(logits.shape[1], shifts).tolist()
+    names = ("fa_pred", "exact_fa_radius"), ("fa_roe_pred", "exact_fa_roe_radius")
+    if kind != "fa":
+        names = ("dpa_pred", "dpa_radius"), ("roe_pred", "roe_radius_tight")
+    for ties in TIES:
+        front = f"{ties}_" if kind == "ties" else ""
+        for winner, (labels, radii) in zip((majority, runoff), names, strict=True):
+            for i, image in enumerate(logits):
+                label, r = radius(image, reach, winner, ties, 3)
+                assert label == known[front + labels][i]
+                assert r == known[front + radii][i]
+
+
 @every_policy
 @pytest.mark.parametrize("levels", [0, 2])
 def test_no_attack_on_overlapping_partitions_is_smaller_than_certified(ties, levels):

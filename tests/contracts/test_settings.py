@@ -7,6 +7,7 @@ import pytest
 from masquerade.attacks.base import AttackConfig
 from masquerade.certify.base import RuleConfig
 from masquerade.certify.learners.base import LearnerConfig
+from masquerade.certify.nets.base import NetConfig
 from masquerade.core import plugins
 from masquerade.core.config import Plug
 from masquerade.data.sources.base import SourceConfig
@@ -27,6 +28,7 @@ FAMILIES: list[type[Plug]] = [
     AttackConfig,
     RuleConfig,
     LearnerConfig,
+    NetConfig,
     StrategyConfig,
     MeanOptimizerConfig,
     ProblemConfig,

@@ -2,7 +2,7 @@ import pytest
 
 from masquerade.certify import fa
 from masquerade.data.sources import digits, toybox
-from masquerade.jobs.certify import Certify
+from masquerade.jobs.certify_settings import Certify
 
 
 def told(*words: str) -> Certify:

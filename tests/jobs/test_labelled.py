@@ -52,15 +52,15 @@ def test_images_without_a_label_are_left_out_and_none_at_all_is_refused(images, 
     label = images.targets["label"].copy()
     label[:5] = -1
     some = images.labelled(label, images.classes)
-    found = of_images(encoder, some, images, UNTRAINED)
+    found = of_images(encoder, some, images, UNTRAINED, "untrained")
     assert len(found.labels) == len(found.features) == len(found.digests) == 35
     assert found.digests == images.digests()[5:]
     assert len(found.tests.truth) == 40
     bare = images.labelled(np.full(40, -1), images.classes)
     with pytest.raises(Unlabelled, match="a certificate is about labels"):
-        of_images(encoder, bare, images, UNTRAINED)
+        of_images(encoder, bare, images, UNTRAINED, "untrained")
     with pytest.raises(Unlabelled, match="nothing can be measured"):
-        of_images(encoder, images, bare, UNTRAINED)
+        of_images(encoder, images, bare, UNTRAINED, "untrained")
 
 
 def saved(place: Path, **changes):

@@ -6,6 +6,7 @@ import pytest
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.jobs import certify
+from masquerade.jobs.certify_settings import Certify
 from masquerade.report.certificates import write
 
 
@@ -25,7 +26,7 @@ def done(tmp_path: Path) -> RunDir:
         classes=np.array(["cat", "dog & co", "owl"]),
     )
     out = RunDir(tmp_path / "out")
-    config = certify.Certify.of(None, {"parts": "7", "asserted": "label_free"})
+    config = Certify.of(None, {"parts": "7", "asserted": "label_free"})
     certify.run(config, place, out, lambda text: None)
     return out
 

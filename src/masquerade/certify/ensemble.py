@@ -4,24 +4,18 @@ An ensemble keeps its training examples as whole numbers in canonical order. Add
 images therefore refits the heads they reach and no others, and ends in the bits of a new fit.
 """
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from masquerade.certify.base import Ballots
-from masquerade.certify.learners.base import Examples, LearnerConfig, counts
+from masquerade.certify.learners.base import Examples, HeadConfig, counts
 from masquerade.certify.partition import Partition, Parts
 from masquerade.certify.whole import scores, whole
-from masquerade.core.errors import MissingData
-from masquerade.core.rundir import RunDir
 from masquerade.data.images import digest
 
 
@@ -29,13 +23,13 @@ class Labelled(NamedTuple):
     """Training images as an ensemble takes them.
 
     Attributes:
-        features: Of a frozen encoder, finite.
+        features: Of a frozen encoder, finite; or, for networks, pixels.
         labels: 0 to C - 1.
         digests: The content of each image as hex (`ImageSet.digests`, or `feature_digests`).
         own: The partition of each image (`Parts.of(images).own`, `Parts.named(digests).own`).
     """
 
-    features: Float[Tensor, "N D"]
+    features: Float[Tensor, "N D"] | UInt8[Tensor, "N C S S"]
     labels: Int[Tensor, " N"]
     digests: Sequence[str]
     own: Int[Tensor, " N"]
@@ -57,7 +51,7 @@ class Ensemble(NamedTuple):
     """
 
     parts: Parts
-    learner: LearnerConfig
+    learner: HeadConfig
     classes: tuple[str, ...]
     digests: tuple[str, ...]
     features: Int[Tensor, "N W"]
@@ -70,6 +64,11 @@ class Ensemble(NamedTuple):
     def partition(self) -> Partition:
         """Where every training image lies, and who sees it."""
         return self.parts.joined(self.own)
+
+    @property
+    def held(self) -> Labelled:
+        """The training images."""
+        return Labelled(self.features, self.labels, self.digests, self.own)
 
     def logits(self, features: Float[Tensor, "T D"]) -> Float[Tensor, "T K C"]:
         """What every head says of new images; -inf for a class that it never saw. Float64.
@@ -99,7 +98,7 @@ def feature_digests(features: Float[Tensor, "N D"]) -> list[str]:
 
 
 def fit(
-    training: Labelled, classes: tuple[str, ...], parts: Parts, learner: LearnerConfig
+    training: Labelled, classes: tuple[str, ...], parts: Parts, learner: HeadConfig
 ) -> Ensemble:
     """Fit all heads.
 
@@ -112,18 +111,15 @@ def fit(
     Raises:
         ValueError: Fewer than two classes, lengths that differ, or labels out of range.
     """
-    if len(classes) < 2:
-        raise ValueError(f"a certificate needs two classes, got {len(classes)}")
     examined(training, classes)
-    rows = canonical(training.digests, training.labels)
+    held = ordered(training._replace(features=whole(training.features)))
     empty = Ensemble(
         parts,
         learner,
         classes,
-        tuple(training.digests[i] for i in rows.tolist()),
-        whole(training.features)[rows],
-        training.labels[rows].long(),
-        training.own[rows],
+        tuple(held.digests),
+        *held[:2],
+        held.own,
         torch.zeros(len(classes), training.features.shape[1] + 1, parts.models, dtype=torch.int32),
         torch.zeros(parts.models, len(classes), dtype=torch.bool),
     )
@@ -143,16 +139,8 @@ def add(ensemble: Ensemble, more: Labelled) -> Ensemble:
             f"the ensemble's features have {ensemble.features.shape[1] - 1} numbers, got "
             f"{more.features.shape[1]}: features of another encoder or layer"
         )
-    names = [*ensemble.digests, *more.digests]
-    labels = torch.cat([ensemble.labels, more.labels.long()])
-    rows = canonical(names, labels)
-    grown = ensemble._replace(
-        digests=tuple(names[i] for i in rows.tolist()),
-        features=torch.cat([ensemble.features, whole(more.features)])[rows],
-        labels=labels[rows],
-        own=torch.cat([ensemble.own, more.own])[rows],
-    )
-    return refitted(grown, reached(ensemble, more.own))
+    grown = joined(ensemble.held, more._replace(features=whole(more.features)))
+    return refitted(holding(ensemble, grown), reached(ensemble, more.own))
 
 
 def remove(ensemble: Ensemble, digests: Sequence[str]) -> Ensemble:
@@ -166,20 +154,15 @@ def remove(ensemble: Ensemble, digests: Sequence[str]) -> Ensemble:
         ValueError: One is not there; or the partitions are dealt by rank.
     """
     movable(ensemble.parts)
+    rest = holding(ensemble, without(ensemble.held, digests))
     gone = set(digests)
-    strange = sorted(gone - set(ensemble.digests))
-    if strange:
-        raise ValueError(
-            f"{len(strange)} of {len(gone)} images were not learnt, {strange[0]} first"
-        )
-    kept = torch.tensor([d not in gone for d in ensemble.digests], dtype=torch.bool)
-    rest = ensemble._replace(
-        digests=tuple(d for d in ensemble.digests if d not in gone),
-        features=ensemble.features[kept],
-        labels=ensemble.labels[kept],
-        own=ensemble.own[kept],
-    )
-    return refitted(rest, reached(rest, ensemble.own[~kept]))
+    hit = torch.tensor([d in gone for d in ensemble.digests], dtype=torch.bool)
+    return refitted(rest, reached(rest, ensemble.own[hit]))
+
+
+def holding(ensemble: Ensemble, held: Labelled) -> Ensemble:
+    """The ensemble with other training images, its heads not fitted on them yet."""
+    return ensemble._replace(**{**held._asdict(), "digests": tuple(held.digests)})
 
 
 def reached(ensemble: Ensemble, own: Int[Tensor, " M"]) -> Int[Tensor, " _"]:
@@ -209,6 +192,33 @@ def canonical(digests: Sequence[str], labels: Int[Tensor, " N"]) -> Int[Tensor, 
     return torch.from_numpy(np.lexsort((labels.numpy(), np.array(digests, dtype=np.str_))))
 
 
+def ordered(images: Labelled) -> Labelled:
+    """Training images in canonical order."""
+    rows = canonical(images.digests, images.labels)
+    names = tuple(images.digests[i] for i in rows.tolist())
+    return Labelled(images.features[rows], images.labels[rows].long(), names, images.own[rows])
+
+
+def joined(held: Labelled, more: Labelled) -> Labelled:
+    """Training images and more of them, in canonical order."""
+    both = [torch.cat(pair) for pair in zip(held[:2], more[:2], strict=True)]
+    names = [*held.digests, *more.digests]
+    return ordered(Labelled(both[0], both[1].long(), names, torch.cat([held.own, more.own])))
+
+
+def without(held: Labelled, digests: Sequence[str]) -> Labelled:
+    """Training images but for some; raises `ValueError` where one is not there."""
+    gone = set(digests)
+    strange = sorted(gone - set(held.digests))
+    if strange:
+        raise ValueError(
+            f"{len(strange)} of {len(gone)} images were not learnt, {strange[0]} first"
+        )
+    kept = torch.tensor([d not in gone for d in held.digests], dtype=torch.bool)
+    names = tuple(d for d in held.digests if d not in gone)
+    return Labelled(held.features[kept], held.labels[kept], names, held.own[kept])
+
+
 def movable(parts: Parts) -> None:
     """Raises `ValueError` where one image more or less would move others."""
     if parts.assign == "dealt":
@@ -219,7 +229,9 @@ def movable(parts: Parts) -> None:
 
 
 def examined(training: Labelled, classes: tuple[str, ...]) -> None:
-    """Raises `ValueError` where examples do not fit together."""
+    """Raises `ValueError` where examples do not fit together, or to fewer than two classes."""
+    if len(classes) < 2:
+        raise ValueError(f"a certificate needs two classes, got {len(classes)}")
     lengths = [len(column) for column in training]
     if len(set(lengths)) > 1:
         raise ValueError(
@@ -232,56 +244,3 @@ def examined(training: Labelled, classes: tuple[str, ...]) -> None:
             f"labels must be 0 to {len(classes) - 1}, got {int(labels.min())} to "
             f"{int(labels.max())}. Leave out images without a label"
         )
-
-
-def save(ensemble: Ensemble, place: Path, about: dict[str, str] | None = None) -> None:
-    """Write an ensemble to one safetensors file, whole or not at all; `about` is kept with it."""
-    said = {
-        "parts": json.dumps(ensemble.parts.tree()),
-        "learner": json.dumps(ensemble.learner.tree()),
-        "classes": json.dumps(ensemble.classes),
-        **(about or {}),
-    }
-    names = np.frombuffer(bytes.fromhex("".join(ensemble.digests)), np.uint8)
-    width = len(names) // max(1, len(ensemble.digests))
-    tensors = {
-        "digests": torch.from_numpy(names.reshape(len(ensemble.digests), width).copy()),
-        "features": ensemble.features,
-        "labels": ensemble.labels,
-        "own": ensemble.own,
-        "weights": ensemble.weights,
-        "seen": ensemble.seen,
-    }
-    content = safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()}, said)
-    RunDir(place.parent).write(place.name, lambda out: out.write(content))
-
-
-def load(place: Path) -> tuple[Ensemble, dict[str, str]]:
-    """The ensemble in a file, and what is kept with it; nothing in the file is run.
-
-    Raises:
-        MissingData: There is no such file, or it holds no ensemble.
-    """
-    try:
-        with safetensors.safe_open(place, "pt") as stored:
-            said = stored.metadata() or {}
-            found = {n: stored.get_tensor(n) for n in stored.keys()}  # noqa: SIM118  (no dict)
-    except FileNotFoundError:
-        raise MissingData(f"no ensemble at {place}; masquerade certify makes one") from None
-    except safetensors.SafetensorError as error:
-        raise MissingData(f"{place} is no safetensors file: {error}") from None
-    if not {"parts", "learner", "classes"} <= set(said):
-        raise MissingData(f"{place} holds no ensemble")
-    own = {n: json.loads(said.pop(n)) for n in ("parts", "learner", "classes")}
-    ensemble = Ensemble(
-        Parts.parse(own["parts"]),
-        LearnerConfig.parse(own["learner"]),
-        tuple(own["classes"]),
-        tuple(row.tobytes().hex() for row in found["digests"].numpy()),
-        found["features"],
-        found["labels"],
-        found["own"],
-        found["weights"],
-        found["seen"],
-    )
-    return ensemble, said

@@ -25,12 +25,14 @@ class Manifest(NamedTuple):
         learnt: Whether it was trained on anything; raw pixels and fresh weights were not.
         digests: The images it was trained on; None where that is not known.
         labels: Whether labels influenced it; None where that is not known.
+        extractor: Whether something makes features of images, which sentences then must name.
     """
 
     name: str
     learnt: bool
     digests: frozenset[str] | None = None
     labels: bool | None = None
+    extractor: bool = True
 
 
 class Assumption(NamedTuple):
@@ -53,11 +55,13 @@ class Claim(NamedTuple):
             (`labels`), or nothing.
         why: How the scope came about, in a sentence; empty where nothing was held back.
         assumptions: What it rests on.
+        extractor: Whether a feature extractor is among that.
     """
 
     scope: Scope
     why: str
     assumptions: tuple[Assumption, ...]
+    extractor: bool = True
 
     def sentence(self, radius: int | None = None) -> str:
         """What is proven about one prediction with this radius, R if none is given, with unit."""
@@ -68,13 +72,12 @@ class Claim(NamedTuple):
             "from the one used by at most "
         )
         if self.scope == "labels":
-            return (
-                f"{start}{counted(radius, 'changed label')}; images and the feature extractor are "
-                "assumed intact."
-            )
+            intact = "images and the feature extractor" if self.extractor else "images"
+            return f"{start}{counted(radius, 'changed label')}; {intact} are assumed intact."
+        end = ", provided the feature extractor is unaffected" if self.extractor else ""
         return (
             f"{start}{counted(radius, 'inserted or removed image')} (a changed image counts "
-            "twice, a changed label once), provided the feature extractor is unaffected."
+            f"twice, a changed label once){end}."
         )
 
     @property
@@ -87,7 +90,8 @@ class Claim(NamedTuple):
         }[self.scope]
 
 
-PIXELS = Manifest("raw pixels", learnt=False)
+IMAGES = Manifest("raw images", learnt=False, extractor=False)
+PIXELS = Manifest("raw pixels", learnt=False, extractor=False)
 UNTRAINED = Manifest("an untrained encoder", learnt=False)
 UNKNOWN = Manifest("these features", learnt=True)
 
@@ -125,8 +129,9 @@ def claim(
     *,
     dealt: bool = False,
     portable: bool = False,
+    repeats: bool = True,
 ) -> Claim:
-    """What may be said about certificates of heads on these features.
+    """What may be said about certificates of models on these features.
 
     Args:
         source: Where the features come from.
@@ -135,13 +140,15 @@ def claim(
             about it. `unreachable`: whoever supplies these images could not reach what the
             extractor was trained on.
         dealt: Whether the partition of an image depends on other images (`assign=dealt`).
-        portable: Whether heads have the same bits on every machine.
+        portable: Whether models have the same bits on every machine.
+        repeats: Whether training a model again is known to give the same bits.
     """
-    local = local_assumptions(dealt, portable)
+    local = local_assumptions(dealt, portable, repeats)
     if not source.learnt:
-        free = Assumption(f"{source.name}: nothing was learnt from any image or label", "verified")
-        why = DEALT if dealt else ""
-        return Claim("labels" if dealt else "general", why, (free, *local))
+        free = f"{source.name}: nothing that models share was learnt from any image or label"
+        rests = Assumption(free, "verified"), *local
+        scope: Scope = "labels" if dealt else "general"
+        return Claim(scope, DEALT if dealt else "", rests, source.extractor)
     shared = None if source.digests is None else len(source.digests.intersection(digests))
     found = (label_free(source, asserted), apart(shared, len(digests)), beyond(asserted))
     labels, _, reach = (a.status for a in found)
@@ -185,14 +192,15 @@ def beyond(asserted: Sequence[Assertion]) -> Assumption:
     return Assumption(text, "asserted" if "unreachable" in asserted else "open")
 
 
-def local_assumptions(dealt: bool, portable: bool) -> tuple[Assumption, ...]:
+def local_assumptions(dealt: bool, portable: bool, repeats: bool) -> tuple[Assumption, ...]:
     """What the code enforces, and what only the user can keep."""
     place = "the labelled images alone" if dealt else "its own pixels alone"
     machine = "on every machine" if portable else "on this machine and library"
     return (
         Assumption(f"the partition of an image follows from {place}", "verified"),
         Assumption(
-            f"a head follows from its own partitions alone, bit for bit {machine}", "verified"
+            f"a model follows from its own partitions alone, bit for bit {machine}",
+            "verified" if repeats else "open",
         ),
         Assumption(
             "classes, rule, partitions and base learner were chosen without these labels", "open"

@@ -1,15 +1,19 @@
 """`masquerade certify`: certificates beside each other, and what heads do afterwards."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from masquerade import api
 from masquerade.cli import show
 from masquerade.cli.words import Words, most, sorted_out
+from masquerade.core import plugins
+from masquerade.core.errors import WrongPath
 from masquerade.core.rundir import RunDir
-from masquerade.jobs import certified
+from masquerade.data.sources.base import SourceConfig
+from masquerade.jobs import certified, voters
 from masquerade.jobs import certify as certifying
-from masquerade.jobs.certify import Certify
+from masquerade.jobs.certify_settings import Certify
+from masquerade.jobs.given import Source
 from masquerade.report import certificates
 
 NAMES = {"dpa": "DPA", "roe_dpa": "DPA + run-off", "fa": "FA", "roe_fa": "FA + run-off"}
@@ -17,28 +21,84 @@ SUBVERBS = ("predict", "unlearn", "add")
 SHORT = ("rule", "ties", "tight")
 
 
+class Asked(NamedTuple):
+    """What a command is about.
+
+    Attributes:
+        source: A run, a file of features, or None: raw images.
+        out: The folder that gets `certify/`.
+        config: The settings.
+    """
+
+    source: RunDir | Path | None
+    out: RunDir
+    config: Certify
+
+
 def run(words: list[str], as_json: bool) -> None:
-    """Certify, or do something with certified heads."""
+    """Certify, or do something with certified models."""
     if words and words[0] in SUBVERBS:
         afterwards(words[0], words[1:], as_json)
         return
-    told = sorted_out(words, ("out",), (*Certify.model_fields, *SHORT))
-    usage = "masquerade certify RUN-OR-FILE.npz key=value ..."
-    if not told.targets:
-        raise ValueError(f"name the folder of a run, or a file of features: {usage}")
-    most(told.targets, 1, usage)
-    name = told.targets[0]
-    source: RunDir | Path = Path(name) if name.endswith(".npz") else api.existing(name)
-    own = Path(name).stem if isinstance(source, Path) else ""
-    out = RunDir(told.reserved.get("out", f"runs/{own}" if own else name))
-    config = Certify.of(source if isinstance(source, RunDir) else None)
-    content = certifying.run(config.with_words(told.settings), source, out, show.say)
+    asked = understood(sorted_out(words, ("out",), (*Certify.model_fields, *SHORT)))
+    content = certifying.run(asked.config, asked.source, asked.out, show.say)
     if as_json:
         show.as_json(content)
         return
     shown(content)
-    show.result(certificates.write(out))
-    show.following(f"masquerade certify predict {out.path} IMAGES")
+    show.result(certificates.write(asked.out))
+    show.following(f"masquerade certify predict {asked.out.path} IMAGES")
+
+
+def understood(told: Words) -> Asked:
+    """What a command names: a run's folder, a file of features, or images.
+
+    A folder of a run is a run, an .npz file holds features; everything else is what `data=` takes.
+    """
+    usage = "masquerade certify RUN, FILE.npz or IMAGES key=value ..."
+    if not told.targets:
+        raise ValueError(
+            f"name the folder of a run, a file of features, or labelled images: {usage}"
+        )
+    most(told.targets, 1, usage)
+    name = told.targets[0]
+    path, given = Path(name), told.reserved.get("out")
+    if name.endswith(".npz"):
+        config = Certify.of(None).with_words(told.settings)
+        return Asked(path, RunDir(given or f"runs/{path.stem}"), config)
+    if not is_source(name) and ((path / "config.json").is_file() or holds_runs(path)):
+        folder = api.existing(name)
+        return Asked(folder, RunDir(given or name), Certify.of(folder).with_words(told.settings))
+    if any(word.startswith("data=") for word in told.settings):
+        raise ValueError(f"{name} names the images already; data= belongs to a run")
+    data = pictured(name)
+    config = Certify.raw(data, told.settings)
+    return Asked(None, RunDir(given or f"runs/certified-{path.stem}"), config)
+
+
+def is_source(name: str) -> bool:
+    """Whether a word is the name of a source of images."""
+    return name in plugins.names(SourceConfig.family)
+
+
+def holds_runs(path: Path) -> bool:
+    """Whether a folder is a demo, or holds runs in its folders."""
+    return (path / "demo.json").is_file() or any(path.glob("*/config.json"))
+
+
+def pictured(name: str) -> SourceConfig:
+    """A source of images by its name or path.
+
+    Raises:
+        WrongPath: There is nothing of that name.
+    """
+    if not is_source(name) and not Path(name).expanduser().exists():
+        known = ", ".join(plugins.names(SourceConfig.family))
+        raise WrongPath(
+            f"{name} is no run, no file and no source of images (looked from {Path.cwd()}). "
+            f"Sources: {known}"
+        )
+    return Source.parse({"data": name}).data
 
 
 def shown(content: dict[str, Any]) -> None:
@@ -46,7 +106,7 @@ def shown(content: dict[str, Any]) -> None:
     rules = content["rules"]
     budgets = list(next(iter(rules.values()))["certified"])
     show.heading(
-        f"certified accuracy on {content['tests']:,} images; heads on {content['images']:,} of "
+        f"certified accuracy on {content['tests']:,} images; fitted on {content['images']:,} of "
         f"{content['data']}"
     )
     columns = ("rule", "models", "one model", "clean", *(f"R = {b}" for b in budgets), "half at")
@@ -91,7 +151,7 @@ def sizes(health: dict[str, Any]) -> str:
 
 def afterwards(verb: str, words: list[str], as_json: bool) -> None:
     """Predict, unlearn, add."""
-    reserved = {"predict": ("out", "rule", "split")}.get(verb, ("split",))
+    reserved = ("out", "rule", "split") if verb == "predict" else ("split", "workers")
     told = sorted_out(words, reserved)
     usage = f"masquerade certify {verb} RUN IMAGES"
     if len(told.targets) < 2:
@@ -99,19 +159,19 @@ def afterwards(verb: str, words: list[str], as_json: bool) -> None:
     most(told.targets, 2, usage)
     folder, images = RunDir(told.targets[0]), told.targets[1]
     split = told.reserved.get("split", "")
-    certified.there(folder)
+    voters.there(folder)
     if verb == "predict":
         labelled(told, folder, images, split, as_json)
         return
     act = certified.unlearn if verb == "unlearn" else certified.add
-    changed = act(folder, images, split, show.say)
+    changed = act(folder, images, split, show.say, max(1, told.whole("workers", 1)))
     if as_json:
         show.as_json(changed._asdict())
         return
     done = "forgotten" if verb == "unlearn" else "learnt"
     images_ = "1 image" if changed.images == 1 else f"{changed.images:,} images"
     show.result(
-        f"{images_} {done}: {changed.heads:,} of {changed.models:,} heads fitted anew, bit for "
+        f"{images_} {done}: {changed.heads:,} of {changed.models:,} models fitted anew, bit for "
         "bit those of a fit from scratch"
     )
 

@@ -18,10 +18,15 @@ FAMILIES = {
     "attacks": "masquerade.attacks",
     "rules": "masquerade.certify",
     "learners": "masquerade.certify.learners",
+    "networks": "masquerade.certify.nets",
     "strategies": "masquerade.tickets.strategies",
     "problems": "masquerade.tickets.problems",
 }
-FUNCTIONS = {"recipes": "Pretrain", "tables": "Table", "searches": "Tickets"}  # what they give
+FUNCTIONS = {  # what they give
+    "recipes": ("Pretrain",),
+    "tables": ("Table", "Sheet"),
+    "searches": ("Tickets",),
+}
 
 
 def run(words: list[str], as_json: bool) -> None:
@@ -86,14 +91,14 @@ def without(name: str, summary: str) -> str:
     return rest if colon and start.lower() in (name.lower(), name.rpartition(".")[2]) else summary
 
 
-def functions(result: str) -> list[Plugin]:
-    """Each function of the recipes that takes a scale and gives this, with its first sentence."""
+def functions(results: tuple[str, ...]) -> list[Plugin]:
+    """Each function of the recipes that takes a scale and gives one of these, with a sentence."""
     rows = []
     for path in sorted(plugins.folder("masquerade.recipes").glob("[!_]*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
                 continue
-            given = isinstance(node.returns, ast.Name) and node.returns.id == result
+            given = isinstance(node.returns, ast.Name) and node.returns.id in results
             if given and [a.arg for a in node.args.args] == ["scale"]:
                 text = (ast.get_docstring(node) or "").partition("\n")[0]
                 rows.append(Plugin(f"{path.stem}.{node.name}", text))

@@ -159,13 +159,16 @@ def certify(words: Words = None, json: Json = False) -> None:
 
     masquerade certify features.npz out=runs/certified
 
+    masquerade certify toybox learner=networks learner.network=resnet workers=8
+
     masquerade certify predict|unlearn|add runs/photos IMAGES
 
-    NAME is the run's folder, or an .npz file with features, labels, test_features, test_labels.
-    parts= is the number of partitions, rule= one or more of masquerade list rules, features=
-    trained|untrained|pixels, learner= a base learner. What is claimed follows from what the
-    encoder was trained on; asserted= adds what only you can know. predict labels new images with
-    a radius each; unlearn and add change the training set exactly.
+    NAME is a run's folder; an .npz file with features, labels, test_features, test_labels; or raw
+    images as data= takes them. parts= is the number of partitions, rule= one or more of masquerade
+    list rules, features= trained|untrained|pixels of a run, learner= a base learner: heads, or
+    networks, which learn from raw images. What is claimed follows from what the encoder was
+    trained on; asserted= adds what only you can know. predict labels new images with a radius
+    each; unlearn and add change the training set exactly.
     """
     from masquerade.cli import certifying
 
@@ -271,7 +274,7 @@ def list_(words: Words = None, json: Json = False) -> None:
 
     masquerade list [recipes|tables|sources|maskers|objectives|optimizers|protocols|rules|learners]
 
-    masquerade list [searches|strategies|problems]
+    masquerade list [searches|strategies|problems|networks]
 
     masquerade list settings [RECIPE]
 

@@ -1,11 +1,13 @@
 """`masquerade table NAME`: a paper's table, ours beside it; or what that would cost."""
 
 from masquerade import tables
-from masquerade.cli import show
+from masquerade.cli import sheeting, show
 from masquerade.cli.words import most, sorted_out
 from masquerade.engine.meter import duration
+from masquerade.jobs.certify_settings import Certify
 from masquerade.jobs.settings import Pretrain
 from masquerade.recipes import base
+from masquerade.recipes.sheets import sheets
 from masquerade.report import paper_table
 
 OWN = ("out", "scale", "seeds", "only", "dry_run", "devices", "seed")
@@ -14,10 +16,14 @@ USAGE = "masquerade table NAME scale=small seeds=3"
 
 def run(words: list[str], as_json: bool) -> None:
     """Run what is missing of a table and print it."""
-    told = sorted_out(words, OWN, Pretrain.model_fields)
+    told = sorted_out(words, OWN, (*Pretrain.model_fields, *Certify.model_fields))
     if not told.targets:
-        raise ValueError(f"name a table: {USAGE}. Tables: {', '.join(base.tables())}")
+        names = [*base.tables(), *sheets()]
+        raise ValueError(f"name a table: {USAGE}. Tables: {', '.join(names)}")
     most(told.targets, 1, USAGE)
+    if told.targets[0] in {n for full in sheets() for n in (full, full.rpartition(".")[2])}:
+        sheeting.run(told, as_json)
+        return
     given = told.reserved
     if "seed" in given:
         raise ValueError("a table takes seeds=, how many runs each cell has; they count from 0")

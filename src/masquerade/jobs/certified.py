@@ -1,4 +1,4 @@
-"""What certified heads do afterwards: label new images, forget images, learn more of them."""
+"""What certified models do afterwards: label new images, forget images, learn more of them."""
 
 import csv
 import io
@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from masquerade.certify import ensemble, provenance
+from masquerade.certify import ensemble, kept, provenance, raw
 from masquerade.certify.base import RuleConfig
-from masquerade.certify.ensemble import Ensemble, Labelled
-from masquerade.certify.provenance import UNKNOWN, Claim
-from masquerade.core.errors import MissingData
+from masquerade.certify.ensemble import Labelled
+from masquerade.certify.kept import Voters
+from masquerade.certify.provenance import Claim
+from masquerade.certify.raw import Networks
+from masquerade.certify.views import square
 from masquerade.core.rundir import RunDir
 from masquerade.data.images import ImageSet
 from masquerade.engine.extract import digest
 from masquerade.engine.runtime import Runtime
 from masquerade.evaluate.base import Unlabelled
 from masquerade.evaluate.classifier import aligned
-from masquerade.jobs import labelled
-from masquerade.jobs.certify import FILE, SPREAD, extractor, heads
+from masquerade.jobs import extractors, labelled, voters
+from masquerade.jobs.certify_settings import SPREAD
 from masquerade.jobs.given import looked_up
 from masquerade.jobs.radii import FOLDER
-
-KINDS = ("plain", "spread")
 
 
 class Prediction(NamedTuple):
@@ -51,7 +51,7 @@ class Changed(NamedTuple):
 
     Attributes:
         images: How many training images came or went.
-        heads: How many heads were fitted anew.
+        heads: How many of them were fitted anew.
         models: How many there are.
     """
 
@@ -61,16 +61,16 @@ class Changed(NamedTuple):
 
 
 class New(NamedTuple):
-    """Images that a word names, as heads see them.
+    """Images that a word names, as models see them.
 
     Attributes:
-        features: Float [N, D].
+        features: Of an encoder, or, for networks, pixels.
         digests: Their content.
         files: Their names.
         images: None where only features are known.
     """
 
-    features: Float[Tensor, "N D"]
+    features: Float[Tensor, "N D"] | UInt8[Tensor, "N C S S"]
     digests: Sequence[str]
     files: tuple[str, ...]
     images: ImageSet | None
@@ -82,7 +82,7 @@ def predict(
     """Label new images, each with its radius and the sentence that goes with it.
 
     Args:
-        folder: Where `certify` kept heads.
+        folder: Where `certify` kept models.
         images: An image file, a folder, a list, a source; an .npz with `features` where the
             heads were fitted on such a file.
         rule: One of those that were certified; the first by default.
@@ -90,13 +90,13 @@ def predict(
         say: Takes lines for the user.
 
     Raises:
-        MissingData: There are no heads, or no images.
+        MissingData: There are no models, or no images.
         ValueError: No such rule, or the images do not fit.
     """
     kind = "spread" if rule in SPREAD else "plain"
-    if not rule and not folder.has(heads("plain")):
+    if not rule and not folder.has(voters.heads("plain")):
         kind = "spread"
-    fitted, about = kept(folder, kind)
+    fitted, about = voters.load(folder, kind)
     rules = json.loads(about["rules"])
     name = rule or next(iter(rules))
     if name not in rules:
@@ -109,66 +109,76 @@ def predict(
 
 
 def unlearn(
-    folder: RunDir, images: str, split: str = "", say: Callable[[str], None] = print
+    folder: RunDir,
+    images: str,
+    split: str = "",
+    say: Callable[[str], None] = print,
+    workers: int = 1,
 ) -> Changed:
-    """Forget training images: the heads become those that never saw them, bit for bit.
+    """Forget training images: the models become those that never saw them, bit for bit.
 
     Raises:
-        MissingData: There are no heads, or no images.
+        MissingData: There are no models, or no images.
         ValueError: An image was not learnt.
     """
     changed = Changed(0, 0, 0)
-    for kind in there(folder):
-        before, about = kept(folder, kind)
+    for kind in voters.there(folder):
+        before, about = voters.load(folder, kind)
         new = shown(folder, about, images, split, say)
-        after = ensemble.remove(before, new.digests)
-        gone = [d not in set(after.digests) for d in before.digests]
-        hit = before.own[torch.tensor(gone)]
-        changed = replaced(folder, kind, after, about, hit, sum(gone))
+        after: Voters
+        if isinstance(before, Networks):
+            after = raw.remove(before, new.digests, workers, say)
+        else:
+            after = ensemble.remove(before, new.digests)
+        gone = set(new.digests)
+        hit = before.own[torch.tensor([d in gone for d in before.digests], dtype=torch.bool)]
+        changed = replaced(folder, kind, after, about, hit)
     return changed
 
 
 def add(
-    folder: RunDir, images: str, split: str = "", say: Callable[[str], None] = print
+    folder: RunDir,
+    images: str,
+    split: str = "",
+    say: Callable[[str], None] = print,
+    workers: int = 1,
 ) -> Changed:
-    """Learn more labelled images: the heads become those of a fit on all, bit for bit.
+    """Learn more labelled images: the models become those of a fit on all, bit for bit.
 
     Raises:
-        MissingData: There are no heads, or no images.
-        ValueError: The images have no labels, or those of a class that the heads do not know.
+        MissingData: There are no models, or no images.
+        ValueError: The images have no labels, or those of a class that the models do not know.
     """
     changed = Changed(0, 0, 0)
-    for kind in there(folder):
-        before, about = kept(folder, kind)
+    for kind in voters.there(folder):
+        before, about = voters.load(folder, kind)
         new = shown(folder, about, images, split, say)
-        if new.images is None:
-            arrays = labelled.opened(Path(images))
-            labels = labelled.paired(arrays, "", Path(images))[1]
-            own = before.parts.named(new.digests).own
+        more = learnable(new, images, before)
+        after: Voters
+        if isinstance(before, Networks):
+            after = raw.add(before, more, workers, say)
         else:
-            labels = aligned(new.images, before.classes)
-            own = before.parts.of(new.images).own
-        if (labels < 0).any():
-            missing = int((labels < 0).sum())
-            raise Unlabelled(f"{missing} of {len(labels)} images have no label to learn")
-        after = ensemble.add(before, Labelled(new.features, labels, new.digests, own))
-        changed = replaced(folder, kind, after, about, own, len(labels))
+            after = ensemble.add(before, more)
+        changed = replaced(folder, kind, after, about, more.own)
     return changed
 
 
-def kept(folder: RunDir, kind: str) -> tuple[Ensemble, dict[str, str]]:
-    """The heads in a folder, and what was written down with them."""
-    return ensemble.load(folder.path / heads(kind))
+def learnable(new: New, images: str, before: Voters) -> Labelled:
+    """New images with their labels and partitions.
 
-
-def there(folder: RunDir) -> list[str]:
-    """Which heads a folder has."""
-    kinds = [k for k in KINDS if folder.has(heads(k))]
-    if not kinds:
-        raise MissingData(
-            f"{folder.path} keeps no certified heads: masquerade certify {folder.path} fits them"
-        )
-    return kinds
+    Raises:
+        Unlabelled: One has no label.
+    """
+    if new.images is None:
+        labels = labelled.paired(labelled.opened(Path(images)), "", Path(images))[1]
+        own = before.parts.named(new.digests).own
+    else:
+        labels = aligned(new.images, before.classes)
+        own = before.parts.of(new.images).own
+    if (labels < 0).any():
+        missing = int((labels < 0).sum())
+        raise Unlabelled(f"{missing} of {len(labels)} images have no label to learn")
+    return Labelled(new.features, labels, new.digests, own)
 
 
 def runtime(about: dict[str, str]) -> Runtime:
@@ -185,13 +195,13 @@ def shown(
     split: str,
     say: Callable[[str], None],
 ) -> New:
-    """New images through the extractor that the heads were fitted on.
+    """New images through the extractor that the models were fitted on.
 
     Raises:
         ValueError: It is there no more, or the images do not fit it.
     """
-    where = runtime(about)
-    if about["features"] == FILE:
+    where, origin = runtime(about), about["features"]
+    if origin == labelled.FILE:
         path = Path(images)
         arrays = labelled.opened(path)
         if "features" not in arrays or arrays["features"].ndim != 2:
@@ -199,22 +209,39 @@ def shown(
         found = torch.from_numpy(arrays["features"]).float()
         names = tuple(str(i) for i in range(len(found)))
         return New(found, labelled.contents(arrays, found, path), names, None)
-    encoder, _ = extractor(folder, about["features"], where)
+    channels, size = json.loads(about["shape"])
+    data = looked_up(images, split, size, channels)
+    for note in data.notes:
+        say(note)
+    if data.channels != channels:
+        raise ValueError(f"the models take images of {channels} channels, got {data.channels}")
+    return New(seen(folder, about, data, where, (channels, size)), data.digests(), data.files, data)
+
+
+def seen(
+    folder: RunDir, about: dict[str, str], data: ImageSet, where: Runtime, shape: tuple[int, int]
+) -> Float[Tensor, "N D"] | UInt8[Tensor, "N C S S"]:
+    """What models see of images."""
+    channels, size = shape
+    origin = about["features"]
+    if origin == labelled.IMAGES:
+        return square(data, size)
+    if origin == "pixels":
+        return labelled.steady(extractors.pixels(size, channels), data)
+    encoder, _ = extractors.extractor(folder, origin, where)
     if digest(encoder.encoder) != about["extractor"]:
         raise ValueError(
             f"the encoder in {folder.path} is not the one these heads were fitted on; "
             f"masquerade certify {folder.path} fits them anew"
         )
-    data = looked_up(images, split, encoder.size, len(encoder.mean))
-    for note in data.notes:
-        say(note)
-    return New(labelled.steady(encoder, data), data.digests(), data.files, data)
+    return labelled.steady(encoder, data)
 
 
-def claim(folder: RunDir, fitted: Ensemble, about: dict[str, str]) -> Claim:
-    """What may be said about these heads as they are now."""
+def claim(folder: RunDir, fitted: Voters, about: dict[str, str]) -> Claim:
+    """What may be said about these models as they are now."""
     source = {
-        FILE: UNKNOWN,
+        labelled.FILE: provenance.UNKNOWN,
+        labelled.IMAGES: provenance.IMAGES,
         "pixels": provenance.PIXELS,
         "untrained": provenance.UNTRAINED,
     }.get(about["features"]) or provenance.manifest(folder.path)
@@ -224,21 +251,23 @@ def claim(folder: RunDir, fitted: Ensemble, about: dict[str, str]) -> Claim:
         json.loads(about["asserted"]),
         dealt=fitted.parts.assign == "dealt",
         portable=fitted.learner.portable,
+        repeats=not isinstance(fitted, Networks) or fitted.machine.accelerator == "cpu",
     )
 
 
 def replaced(
-    folder: RunDir, kind: str, after: Ensemble, about: dict[str, str], hit: Tensor, images: int
+    folder: RunDir, kind: str, after: Voters, about: dict[str, str], hit: Int[Tensor, " M"]
 ) -> Changed:
-    """Write changed heads, and that the numbers in certify.json are those of earlier ones."""
-    ensemble.save(after, folder.file(heads(kind)), about)
+    """Write changed models, and that the numbers in certify.json are those of earlier ones."""
+    kept.save(after, folder.file(voters.heads(kind)), about)
     content = folder.read_json(f"{FOLDER}/certify.json")
     content["stale"] = (
-        "images came or went since these numbers were computed; predict uses the heads as they "
+        "images came or went since these numbers were computed; predict uses the models as they "
         "are now"
     )
     folder.write_json(f"{FOLDER}/certify.json", content)
-    return Changed(images, len(ensemble.reached(after, hit)), after.parts.models)
+    reached = len(after.partition.reach[hit.unique()].unique())
+    return Changed(len(hit), reached, after.parts.models)
 
 
 def write(rows: list[Prediction], place: Path) -> Path:

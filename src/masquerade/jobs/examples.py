@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from masquerade.certify.base import Certificate, Ties
-from masquerade.certify.ensemble import Ensemble
+from masquerade.certify.kept import Voters
 from masquerade.certify.witness import attacks
 from masquerade.core.rundir import RunDir
 from masquerade.jobs.labelled import Tests
@@ -21,7 +21,7 @@ RIGHT = 5
 
 def write(
     out: RunDir,
-    fitted: Ensemble,
+    fitted: Voters,
     certificate: Certificate,
     tests: Tests,
     ties: Ties,
@@ -30,7 +30,7 @@ def write(
 
     Args:
         out: The folder.
-        fitted: Heads without a spread.
+        fitted: Models without a spread.
         certificate: Of `dpa` on all test images.
         tests: The test images.
         ties: The policy of the certificate.

@@ -6,13 +6,15 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from masquerade.certify import provenance
 from masquerade.certify.ensemble import Labelled, feature_digests
 from masquerade.certify.partition import Parts
-from masquerade.certify.provenance import UNKNOWN, Manifest
+from masquerade.certify.provenance import Manifest
+from masquerade.certify.views import square
 from masquerade.core.errors import WrongPath
 from masquerade.data.images import ImageSet
 from masquerade.engine.extract import digest
@@ -23,17 +25,21 @@ from masquerade.evaluate.frozen import Frozen
 DIGEST = 32  # hex digits of a content digest
 
 
+FILE = "file"  # the origin of features that came from a file
+IMAGES = "images"  # and of raw images, for networks
+
+
 class Tests(NamedTuple):
     """What a certificate is computed for.
 
     Attributes:
-        features: Of the test images.
+        features: Of the test images; their pixels, for networks.
         truth: Their classes.
         files: Their names.
         images: Their pictures; None where only features are known.
     """
 
-    features: Float[Tensor, "T D"]
+    features: Float[Tensor, "T D"] | UInt8[Tensor, "T C S S"]
     truth: Int[Tensor, " T"]
     files: tuple[str, ...]
     images: ImageSet | None = None
@@ -44,26 +50,30 @@ class Material(NamedTuple):
 
     Attributes:
         name: What the training set is called.
-        features: Float [N, D], finite.
+        features: Of the training images, finite; their pixels, for networks.
         labels: [N].
         digests: The content of each training image.
         images: The images; None where only features are known.
         classes: Names of the C classes.
         tests: What is certified.
         source: Where the features come from.
-        extractor: A digest of what made them; empty where only features are known.
+        origin: `trained`, `untrained`, `pixels`, `images` or `file`.
+        extractor: A digest of what made them; empty where nothing did, or it is not known.
+        shape: Channels and side of the images that it takes; (0, 0) where there are none.
         drawn: Whether training and test images were parted by looking at all of them.
     """
 
     name: str
-    features: Float[Tensor, "N D"]
+    features: Float[Tensor, "N D"] | UInt8[Tensor, "N C S S"]
     labels: Int[Tensor, " N"]
     digests: list[str]
     images: ImageSet | None
     classes: tuple[str, ...]
     tests: Tests
     source: Manifest
+    origin: str
     extractor: str
+    shape: tuple[int, int]
     drawn: bool
 
     def training(self, parts: Parts) -> Labelled:
@@ -72,38 +82,110 @@ class Material(NamedTuple):
         return Labelled(self.features, self.labels, self.digests, found.own)
 
 
-def of_images(encoder: Frozen, train: ImageSet, test: ImageSet, source: Manifest) -> Material:
+class Pair(NamedTuple):
+    """Labelled images to fit on and to test with, whose labels mean the same.
+
+    Attributes:
+        train: The training images with a label.
+        labels: Theirs.
+        test: The test images with a label.
+        truth: Theirs.
+        classes: Names of the labels.
+    """
+
+    train: ImageSet
+    labels: Int[Tensor, " N"]
+    test: ImageSet
+    truth: Int[Tensor, " T"]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, train: ImageSet, test: ImageSet) -> "Pair":
+        """Those of two sets; raises `Unlabelled` where one has no labels."""
+        if train.labels is None:
+            raise Unlabelled(
+                f"a certificate is about labels, and {train.name} has none. "
+                "data=LABELLED_FOLDER takes other images"
+            )
+        classes = train.classes or tuple(str(i) for i in range(int(train.labels.max()) + 1))
+        known = train.subset(torch.nonzero(train.labels >= 0)[:, 0].numpy())
+        truth = aligned(test, classes)
+        rows = torch.nonzero(truth >= 0)[:, 0].numpy()
+        if not len(rows):
+            raise Unlabelled(f"{test.name} has no labels, so nothing can be measured on it")
+        labels = known.labels
+        assert labels is not None
+        return cls(known, labels, test.subset(rows), truth[rows], classes)
+
+    def material(
+        self,
+        features: tuple[Tensor, Tensor],
+        source: Manifest,
+        origin: str,
+        extractor: str,
+        size: int,
+    ) -> Material:
+        """The same with features of the training and of the test images."""
+        return Material(
+            self.train.name,
+            features[0],
+            self.labels,
+            self.train.digests(),
+            self.train,
+            self.classes,
+            Tests(features[1], self.truth, self.test.files, self.test),
+            source,
+            origin,
+            extractor,
+            (self.train.channels, size),
+            drawn=any("held out as 'test'" in note for note in self.train.notes),
+        )
+
+
+def of_images(
+    encoder: Frozen, train: ImageSet, test: ImageSet, source: Manifest, origin: str
+) -> Material:
     """The labelled images of two sets, through an encoder.
 
     Raises:
         Unlabelled: One of them has no labels.
     """
-    if train.labels is None:
-        raise Unlabelled(
-            f"a certificate is about labels, and {train.name} has none. "
-            "data=LABELLED_FOLDER takes other images"
+    pair = Pair.of(train, test)
+    features = steady(encoder, pair.train), steady(encoder, pair.test)
+    return pair.material(features, source, origin, digest(encoder.encoder), encoder.size)
+
+
+def of_pixels(size: int, train: ImageSet, test: ImageSet) -> Material:
+    """The labelled images of two sets, as networks see them.
+
+    Raises:
+        Unlabelled: One of them has no labels.
+        ValueError: They have another number of channels.
+    """
+    pair = Pair.of(train, test)
+    if train.channels != test.channels:
+        raise ValueError(
+            f"{train.name} has {train.channels} channels, {test.name} has {test.channels}"
         )
-    classes = train.classes or tuple(str(i) for i in range(int(train.labels.max()) + 1))
-    known = train.subset(torch.nonzero(train.labels >= 0)[:, 0].numpy())
-    truth = aligned(test, classes)
-    rows = torch.nonzero(truth >= 0)[:, 0].numpy()
-    if not len(rows):
-        raise Unlabelled(f"{test.name} has no labels, so nothing can be measured on it")
-    shown = test.subset(rows)
-    labels = known.labels
-    assert labels is not None
-    return Material(
-        train.name,
-        steady(encoder, known),
-        labels,
-        known.digests(),
-        known,
-        classes,
-        Tests(steady(encoder, shown), truth[rows], shown.files, shown),
-        source,
-        digest(encoder.encoder),
-        drawn=any("held out as 'test'" in note for note in train.notes),
-    )
+    features = square(pair.train, size), square(pair.test, size)
+    return pair.material(features, provenance.IMAGES, IMAGES, "", size)
+
+
+def unseen(images: ImageSet, source: Manifest) -> ImageSet:
+    """The images that an encoder was not trained on, byte for byte.
+
+    Raises:
+        ValueError: It is not known which images it was trained on, or it was trained on all.
+    """
+    if source.digests is None:
+        raise ValueError(f"overlap=drop: it is not known which images {source.name} was trained on")
+    kept = [i for i, d in enumerate(images.digests()) if d not in source.digests]
+    if not kept:
+        raise ValueError(
+            f"overlap=drop leaves nothing: {source.name} was trained on all {len(images):,} images "
+            f"of {images.name}"
+        )
+    return images.subset(kept) if len(kept) < len(images) else images
 
 
 def steady(encoder: Frozen, images: ImageSet) -> Float[Tensor, "N D"]:
@@ -148,7 +230,18 @@ def of_file(path: Path) -> Material:
     digests = contents(arrays, features, path)
     named = Tests(tests, truth, tuple(str(i) for i in range(len(truth))))
     return Material(
-        path.stem, features, labels, digests, None, classes, named, UNKNOWN, "", drawn=False
+        path.stem,
+        features,
+        labels,
+        digests,
+        None,
+        classes,
+        named,
+        provenance.UNKNOWN,
+        FILE,
+        "",
+        (0, 0),
+        drawn=False,
     )
 
 

@@ -1,8 +1,8 @@
-"""Base learners: linear heads on whole-number features, each fitted on one model's images alone.
+"""Base learners: models that are each fitted on one partition's images alone.
 
-A head is a function of the multiset of (image, label) pairs that its model sees, and of nothing
-else, bit for bit: rows come sorted by content, sums are exact, and what cannot be exact is
-computed one model at a time, on one thread, in the model's own shape.
+A model is a function of the multiset of (image, label) pairs that it sees, and of nothing else, bit
+for bit: rows come sorted by content, sums are exact, and what cannot be exact is computed one
+model at a time, on one thread, in the model's own shape.
 """
 
 from abc import abstractmethod
@@ -35,12 +35,16 @@ class LearnerConfig(Plug):
     """Base of the settings of base learners.
 
     Attributes:
-        portable: Whether heads have the same bits on every machine, rather than on each its own.
+        portable: Whether models have the same bits on every machine, rather than on each its own.
     """
 
     family: ClassVar[str] = "masquerade.certify.learners"
     noun: ClassVar[str] = "base learner"
     portable: ClassVar[bool] = False
+
+
+class HeadConfig(LearnerConfig):
+    """Base of the settings of linear heads on whole-number features."""
 
     @abstractmethod
     def fit(self, examples: Examples, members: Sequence[Int[Tensor, " _"]]) -> Int[Tensor, "C W M"]:

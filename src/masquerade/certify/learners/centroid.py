@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from masquerade.certify.learners.base import Examples, LearnerConfig, counts
+from masquerade.certify.learners.base import Examples, HeadConfig, counts
 from masquerade.certify.whole import UNIT, rounded
 
 
-class Config(LearnerConfig):
+class Config(HeadConfig):
     """Settings of the nearest class mean; there is nothing to choose."""
 
     portable = True

@@ -11,11 +11,11 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from masquerade.certify.learners.base import Examples, LearnerConfig, alone
+from masquerade.certify.learners.base import Examples, HeadConfig, alone
 from masquerade.certify.whole import UNIT, rounded
 
 
-class Config(LearnerConfig):
+class Config(HeadConfig):
     """Settings of logistic regression.
 
     Attributes:

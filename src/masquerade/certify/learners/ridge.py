@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from masquerade.certify.learners.base import Examples, LearnerConfig, alone
+from masquerade.certify.learners.base import Examples, HeadConfig, alone
 from masquerade.certify.whole import UNIT, rounded
 
 BATCH = 1 << 23  # numbers of the systems that are solved at once
@@ -20,7 +20,7 @@ DUAL = 20  # bits after the point of an image's coefficient: exact in sums over 
 ALIGN = 8  # float64 numbers in a cache line: systems are padded to a multiple of it
 
 
-class Config(LearnerConfig):
+class Config(HeadConfig):
     """Settings of ridge regression.
 
     Attributes:
