@@ -202,8 +202,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="generations of a turn")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # one core for us and for XLA
     where = machine(Runtime(precision="float32", threads=1, accelerator="cpu").resolved())
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # one core for us and for XLA
     python = peer_python()
     own, other, versions = [], [], {}
     for _ in range(asked.turns):
