@@ -265,9 +265,14 @@ def test_the_gradient_of_a_player_is_that_of_all_its_parameters():
 
 
 def test_in_a_step_that_is_not_logged_processes_exchange_losses_alone(tmp_path, monkeypatch):
-    told = []
+    told: list[list[str]] = []
     averaged = gather.averaged
-    monkeypatch.setattr(gather, "averaged", lambda v: told.append(sorted(v)) or averaged(v))
+
+    def noted(values):
+        told.append(sorted(values))
+        return averaged(values)
+
+    monkeypatch.setattr(gather, "averaged", noted)
 
     class Talkative(Tug):
         def forward(self, *told):

@@ -137,9 +137,13 @@ def test_the_line_of_step_0_says_how_many_steps_there_will_be(run):
 
 @pytest.mark.parametrize(("begun", "purged"), [(0, None), (12, 12)])
 def test_tensorboard_forgets_the_steps_that_are_done_again(run, monkeypatch, begun, purged):
-    told = {}
+    told: dict[str, object] = {}
     stub = ModuleType("torch.utils.tensorboard")
-    stub.SummaryWriter = lambda folder, purge_step: told.update(folder=folder, step=purge_step)
+
+    def writer(folder, purge_step):
+        told.update(folder=folder, step=purge_step)
+
+    monkeypatch.setattr(stub, "SummaryWriter", writer, raising=False)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stub)
     meter.tensorboard(run, begun)
     assert told == {"folder": run.path / "logs", "step": purged}

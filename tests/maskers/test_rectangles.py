@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from masquerade.core.seed import Seed
+from masquerade.engine import gather
 from masquerade.maskers import rectangles
 
 # Of 300 masks that the official code drew at 96 pixels: mean and deviation of the hidden share.
@@ -38,7 +39,7 @@ def test_what_is_hidden_is_a_union_of_rectangles_that_stops_once_it_is_enough(mo
             super().__setitem__(place, value)
 
     plain = np.zeros
-    monkeypatch.setattr(rectangles.np, "zeros", lambda s, dtype: plain(s, dtype).view(Noted))
+    monkeypatch.setattr(np, "zeros", lambda s, dtype: plain(s, dtype).view(Noted))
     hidden = rectangles.covered(rectangles.Config(), 96, 96, stream).numpy()
     monkeypatch.undo()
     again = plain((96, 96), bool)
@@ -55,7 +56,7 @@ def test_each_image_and_each_copy_has_its_own_mask_whatever_process_it_is_in(mon
     whole = drawn(4, size=32, masks=2)
     assert len({tuple(mask.flatten().tolist()) for mask in whole.flatten(0, 1)}) == 8
     for rank in (0, 1):
-        monkeypatch.setattr(rectangles.gather, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(gather, "rank", lambda rank=rank: rank)
         assert torch.equal(drawn(2, size=32, masks=2), whole[2 * rank : 2 * rank + 2])
 
 

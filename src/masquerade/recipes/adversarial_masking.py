@@ -136,7 +136,11 @@ def _cells(
     name: str, how: ProtocolConfig, published: Mapping[str, Sequence[Published | None]]
 ) -> tuple[Cell, ...]:
     """Three methods on both sets of images, each measured on every crop."""
-    methods = {"SimCLR": (), "+ ADIOS": (ADIOS,), "+ Sequential": (SEQUENTIAL,)}
+    methods: dict[str, tuple[softmax.Config | learning.Config, ...]] = {
+        "SimCLR": (),
+        "+ ADIOS": (ADIOS,),
+        "+ Sequential": (SEQUENTIAL,),
+    }
     cells = []
     for row, masks in methods.items():
         for (column, plain, split, crops), number in zip(_columns(), published[row], strict=True):
