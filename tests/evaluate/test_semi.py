@@ -6,12 +6,14 @@ import torch
 from tests.evaluate.test_finetune import encoder, state
 
 from masquerade.core.seed import Seed
+from masquerade.data.sources import toybox
 from masquerade.data.subsets import fraction
 from masquerade.engine.optimizers import sgd
 from masquerade.engine.schedule import Schedule
 from masquerade.evaluate import finetune, finetune_sgd, linear, semi, semi10
 from masquerade.evaluate.base import Unlabelled
 from masquerade.evaluate.mixing import Mixing
+from masquerade.jobs.evaluate import Evaluate
 
 LABELS = torch.arange(60) % 3
 GROUPS = np.arange(60) // 3 % 5 * 10 + np.arange(60) % 3  # five objects of each class, four views
@@ -85,3 +87,12 @@ def test_what_cannot_be_drawn_or_is_set_twice_is_refused(tinted, pixels):
     bare = tinted().labelled(np.full(60, -1), ())
     with pytest.raises(Unlabelled, match="semi needs labels"):
         semi.Config().build().run(pixels, bare, {}, Seed(0))
+
+
+def test_settings_can_be_typed_as_the_documentation_prints_them():
+    plain = Evaluate(data=toybox.Config(), protocols={"semi": semi.Config()})
+    told = plain.with_words(["semi.groups=3", "semi.head.frozen=true"]).protocols["semi"]
+    assert isinstance(told, semi.Config)
+    assert told.head == semi.Config().head.replace(frozen=True)
+    probe = plain.with_words(["semi.head=linear", "semi.ratio=0.05"]).protocols["semi"]
+    assert probe == semi.Config(ratio=0.05, head=linear.Config())
