@@ -101,10 +101,10 @@ def test_two_encoders_are_the_ends_of_a_line_batch_norm_included():
     assert float(found.score[0]) == pytest.approx(first, rel=1e-5)
     assert float(found.score[-1]) == pytest.approx(second, rel=1e-5)
     around = sharpness(
-        one.score, one.weights, one.learned, Seed(0), directions=2, points=3, at=(1,)
+        one.score, one.weights, one.learned, Seed(0), directions=2, points=3, at=(1.0,)
     )
     assert around.score[:, 1].tolist() == pytest.approx([first] * 2, rel=1e-5)
-    assert not one.learned.all() and around.drop[1] != 0
+    assert not one.learned.all() and around.drop[1.0] != 0
 
 
 def test_a_problem_is_a_landscape():
