@@ -94,6 +94,30 @@ def test_adapters_of_a_vit_b_have_the_parameters_of_the_specification(kinds, ext
     assert sum(p.numel() for n, p in body.named_parameters() if adversarial(n)) == extra
 
 
+def test_attention_is_what_the_class_token_takes_from_each_patch_in_the_last_block():
+    it, encoder, images = built("vit")
+    block, body = encoder.body.blocks[-1], encoder.body
+    given = body.patch_embed(images) + body.pos_embed[:, 1:]
+    first = (body.cls_token + body.pos_embed[:, :1]).expand(4, -1, -1)
+    given = body.blocks[:-1](torch.cat([first, given], 1))
+    q, k, _ = (
+        block.attn.qkv(block.norm1(given)).unflatten(2, (3, block.attn.num_heads, -1)).unbind(2)
+    )
+    products = torch.einsum("bhd,bnhd->bhn", q[:, 0], k) / q.shape[-1] ** 0.5
+    want = products.softmax(2).mean(1)[:, 1:].view(4, 1, it.grid, it.grid)
+    torch.testing.assert_close(it.attention(images), want)
+    assert block.attn.fused_attn
+
+
+def test_attention_of_a_beit_adds_up_to_less_than_one_and_a_swin_has_none():
+    it, _, images = built("beit")
+    found = it.attention(images)
+    assert found.shape == (4, 1, it.grid, it.grid)
+    assert (found > 0).all() and (found.sum((1, 2, 3)) < 1).all()
+    it, _, images = built("swin")
+    assert it.attention(images) is None
+
+
 def test_a_lane_is_left_as_it_was_even_by_an_error():
     lane, rows = Lane(), torch.zeros(6, 2)
     assert lane.clean(rows) == 6

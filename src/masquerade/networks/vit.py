@@ -113,6 +113,29 @@ class Trunk(ABC):
         with self.lane.of(clean, rows):
             return self.final(x)
 
+    def attention(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 g g"] | None:
+        """How much the class token takes from each patch in the last block, the mean over heads.
+
+        What is missing to 1 it takes from itself. None where there is no class token.
+
+        Args:
+            images: Standardised, nothing hidden.
+        """
+        if not self.prefix:
+            return None
+        attn: Any = self.body.blocks[-1].attn
+        found: list[Tensor] = []
+        # timm's fused attention never has these numbers; the other path hands them to attn_drop.
+        handle = attn.attn_drop.register_forward_hook(lambda part, given, out: found.append(out))
+        fused, attn.fused_attn = attn.fused_attn, False
+        try:
+            self.run(images, len(images))
+        finally:
+            attn.fused_attn = fused
+            handle.remove()
+        weights = found[0][:, :, 0, self.prefix :].mean(1)
+        return weights.unflatten(1, (self.grid, self.grid))[:, None]
+
     def _enter(self, layer: Layer, clean: int, rows: int, x: Tensor) -> Tensor:
         # Here and not around the loop: a checkpointed layer runs again after the loop has ended.
         with self.lane.of(clean, rows):
