@@ -1,5 +1,7 @@
 """Small scenes for the tests of dense protocols: rectangles in colours on grey, exactly masked."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -21,6 +23,12 @@ class Drawn(Dense):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+
     def objects(self, index: int) -> Objects:
         found = self.rows[index]
         return found if self.has_masks else found._replace(masks=None)
@@ -37,6 +45,7 @@ class Drawn(Dense):
     def _painted(self, index: int, semantic: bool) -> torch.Tensor:
         canvas = torch.zeros(self.shape, dtype=torch.uint8)
         found = self.rows[index]
+        assert found.masks is not None
         for k, mask in enumerate(found.masks):
             value = 255 if found.crowd[k] else int(found.labels[k]) + 1
             canvas[mask] = value if semantic else k + 1

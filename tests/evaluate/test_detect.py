@@ -61,6 +61,7 @@ def test_a_flip_takes_boxes_and_masks_along_and_crowds_are_left_out():
     turned, flipped = outlines.example(images, 0, True, 2, True)
     assert torch.equal(turned, plain.flip(2))
     assert torch.equal(there["labels"], objects.labels + 1)
+    assert objects.masks is not None
     for k, (left, top, right, bottom) in enumerate(flipped["boxes"].tolist()):
         own = there["boxes"][k].tolist()
         assert (left, top, right, bottom) == (32 - own[2], own[1], 32 - own[0], own[3])

@@ -17,7 +17,8 @@ from masquerade.engine.task import Progress
 from masquerade.evaluate import dense, segment
 from masquerade.evaluate.base import Unlabelled
 from masquerade.evaluate.frozen import Frozen
-from masquerade.networks.fcn import FCN
+from masquerade.evaluate.metrics import confusion
+from masquerade.networks.fcn import FCN, READ
 
 QUICK = segment.Config(
     epochs=3, batch=8, optimizer=sgd.Config(lr=0.02, schedule=Schedule(warmup=0))
@@ -27,7 +28,7 @@ QUICK = segment.Config(
 def test_scores_are_added_up_coarse_to_fine():
     backbone, images = encoder(), torch.randn(2, 3, 32, 32)
     maps = backbone.maps(images)
-    for form, read in (("32s", 1), ("16s", 2), ("8s", 3)):
+    for form, read in READ.items():
         network = FCN(backbone, 5, form).eval()
         assert len(network.heads) == read
         assert not network(images).any()  # new layers start at 0
@@ -81,7 +82,7 @@ def test_miou_is_torchmetrics_own_on_random_answers():
     truth[:, :3] = 255
     truth[truth == 4], said[said == 4] = 5, 5  # class 4 is nowhere
     counted = truth != 255
-    table = segment.confusion(truth[counted], said[counted], 6)
+    table = confusion(truth[counted], said[counted], 6)
     each = segment.intersection_over_union(table)
     metric = MulticlassJaccardIndex(6, average="macro", ignore_index=255)
     for one, other in zip(said, truth, strict=True):
@@ -97,7 +98,7 @@ def test_colours_are_learned_and_the_encoder_stays_as_it_was():
     found = QUICK.replace(epochs=12).build().run(frozen, train, {"test": test}, Seed(0))
     assert found.metrics["test/miou"] > 0.5
     assert found.arrays["classes"].tolist() == ["background", *CLASSES]
-    assert found.arrays["confusion/test"].sum() == 12 * 32 * 32  # each pixel of each image once
+    assert found.arrays["pixels/test"].sum() == 12 * 32 * 32  # each pixel of each image once
     assert all(torch.equal(t, before[n]) for n, t in frozen.encoder.state_dict().items())
     assert "FCN-8s with the encoder, 32 images, 12 epochs, batch 8" in found.notes[0]
 

@@ -13,6 +13,7 @@ from masquerade.engine.schedule import Schedule
 from masquerade.evaluate import finetune, finetune_sgd, linear, semi, semi10
 from masquerade.evaluate.base import Unlabelled
 from masquerade.evaluate.mixing import Mixing
+from masquerade.evaluate.tuning import Job
 from masquerade.jobs.evaluate import Evaluate
 
 LABELS = torch.arange(60) % 3
@@ -72,7 +73,7 @@ def test_a_frozen_network_is_not_moved_by_its_classifier(tinted):
 
 
 def test_the_classifier_s_rate_is_scaled():
-    job = finetune.Job(QUICK.replace(head_scale=20.0), encoder().encoder, None, 3)  # type: ignore[arg-type]
+    job = Job(QUICK.replace(head_scale=20.0), encoder().encoder, None, 3)  # type: ignore[arg-type]
     groups = job.task(Seed(0)).players()["encoder"]
     assert [g.lr_scale for g in groups] == [1.0] * (len(groups) - 1) + [20.0]
 

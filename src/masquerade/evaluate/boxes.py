@@ -108,7 +108,9 @@ def intersection_over_union(
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     both = (high - low).clip(min=0).prod(2)
     areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (one, other)]
-    return both / np.maximum(areas[0][:, None] + areas[1][None] - both, 1e-12)
+    either = areas[0][:, None] + areas[1][None] - both
+    share: NDArray[np.float64] = both / np.maximum(either, 1e-12)
+    return share
 
 
 def coco(

@@ -278,5 +278,6 @@ def measure(
             said = network([pixels.to(fabric.device)])[0]
             truth = outlines.exact(images, row, config.classes(images), config.masks)
             mine[row] = truth, outlines.answered(said, config.masks)
-    rows = {row: pair for part in gather.everyone(mine) for row, pair in part.items()}
-    return [rows[i][0] for i in range(len(images))], [rows[i][1] for i in range(len(images))]
+    all_of_them = {row: pair for part in gather.everyone(mine) for row, pair in part.items()}
+    pairs = [all_of_them[row] for row in range(len(images))]
+    return [truth for truth, _ in pairs], [said for _, said in pairs]

@@ -5,18 +5,25 @@ measures a trained one.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from masquerade.core.errors import Diverged
 from masquerade.data.augment.plain import plain
 from masquerade.data.images import ImageSet
+from masquerade.engine import gather
 from masquerade.engine.extract import cached, digest, evaluating, extract
+from masquerade.engine.launch import launched
+from masquerade.engine.runtime import Runtime
 from masquerade.networks.backbone import Backbone
 
 Layer = Literal["backbone", "projector"]
@@ -43,6 +50,7 @@ class Frozen:
         bf16: Whether it runs under bfloat16 autocast; features are float32 in any case.
         cache: Folder where features are kept, by content; None keeps nothing.
         batch: Images per forward pass.
+        devices: Processes that share the images of a set; each image is seen by one of them.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Frozen:
         bf16: bool = False,
         cache: Path | None = None,
         batch: int = 256,
+        devices: int = 1,
     ) -> None:
         self.encoder = encoder
         self.projector = projector
@@ -65,6 +74,7 @@ class Frozen:
         self.bf16 = bf16
         self.cache = cache
         self.batch = batch
+        self.devices = devices
 
     @classmethod
     def of(
@@ -74,10 +84,20 @@ class Frozen:
         projector: nn.Module | None = None,
         bf16: bool = False,
         cache: Path | None = None,
+        devices: int = 1,
     ) -> "Frozen":
         """A backbone, shown images of the size and standardisation it was built for."""
         mean, std = backbone.mean.flatten().tolist(), backbone.std.flatten().tolist()
-        return cls(backbone, backbone.size, mean, std, projector=projector, bf16=bf16, cache=cache)
+        return cls(
+            backbone,
+            backbone.size,
+            mean,
+            std,
+            projector=projector,
+            bf16=bf16,
+            cache=cache,
+            devices=devices,
+        )
 
     def pixels(self) -> "Frozen":
         """Raw pixels in the place of this encoder, at the same size or 32 px if that is less."""
@@ -129,6 +149,8 @@ class Frozen:
             yield plain(pixels, extents, self.size, self.mean, self.std, crop)
 
     def _extracted(self, images: ImageSet, crop: float) -> Float[Tensor, "N D"]:
+        if self.devices > 1 and len(images) >= self.devices:
+            return shared(self, images, crop)
         lower = torch.bfloat16 if self.bf16 else None
         batches = self.shown(images, crop)
         return extract(self.encoder, batches, device=self.device, autocast=lower)
@@ -138,6 +160,36 @@ class Frozen:
         transform = f"size {self.size} crop {crop} mean {self.mean} std {self.std}"
         precision = "bf16" if self.bf16 else "float32"
         return f"encoder {digest(self.encoder)} images {content} {transform} {precision}"
+
+
+def shared(frozen: Frozen, images: ImageSet, crop: float) -> Float[Tensor, "N D"]:
+    """The features of all images, in order, computed by several processes."""
+    runtime = Runtime(
+        accelerator="cuda" if frozen.device.type == "cuda" else "cpu",
+        devices=frozen.devices,
+        precision="bf16" if frozen.bf16 else "float32",
+        threads=max(1, torch.get_num_threads() // frozen.devices),
+    ).resolved()
+    encoder = deepcopy(frozen.encoder).cpu()
+    alone = Frozen(
+        encoder, frozen.size, frozen.mean, frozen.std, bf16=frozen.bf16, batch=frozen.batch
+    )
+    return torch.from_numpy(launched(runtime, part, alone, images, crop, two_players=False))
+
+
+def part(fabric: Fabric, frozen: Frozen, images: ImageSet, crop: float) -> NDArray[np.float32]:
+    """What one of them does: every world-th image; then all hear of all.
+
+    An array, as a tensor would be shared memory of a process that ends.
+    """
+    rank, world = fabric.global_rank, fabric.world_size
+    frozen.encoder.to(fabric.device)
+    own = frozen._extracted(images.subset(torch.arange(rank, len(images), world)), crop)
+    whole = own.new_empty(len(images), own.shape[1])
+    for start, rows in enumerate(gather.everyone(own)):
+        whole[start::world] = rows
+    found: NDArray[np.float32] = whole.numpy()
+    return found
 
 
 def projected(

@@ -137,7 +137,11 @@ class Job(NamedTuple):
 
 
 class Segment(Protocol):
-    """Trains an FCN on masks and measures it on others."""
+    """Trains an FCN on masks and measures it on others.
+
+    `Result.arrays` has `iou/NAME` of each class, `pixels/NAME`, how many pixels of class [row] were
+    called class [column], and `classes`.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -165,11 +169,12 @@ class Segment(Protocol):
             found = launched(runtime, work, job, str(folder.path), seed, two_players=True)
         metrics: dict[str, float] = {}
         arrays: dict[str, NDArray[Any]] = {}
-        for name, table in found.items():
+        for name, counts in found.items():
+            table = torch.from_numpy(counts)
             each = intersection_over_union(table)
             metrics[f"{name}/miou"] = float(each.nanmean())
             metrics[f"{name}/pixels"] = float(table.diagonal().sum() / table.sum())
-            arrays |= {f"iou/{name}": each.numpy(), f"confusion/{name}": table.numpy()}
+            arrays |= {f"iou/{name}": each.numpy(), f"pixels/{name}": table.numpy()}
         arrays["classes"] = np.array(classes, dtype=np.str_)
         line = (
             f"FCN-{config.form} {'on the frozen encoder' if config.frozen else 'with the encoder'}"
@@ -179,8 +184,11 @@ class Segment(Protocol):
         return Result(metrics, arrays, None, (line, *notes))
 
 
-def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> dict[str, Int[Tensor, "K K"]]:
-    """The part of a segmentation that every process does; the confusions of the test sets."""
+def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> dict[str, NDArray[np.int64]]:
+    """The part of a segmentation that every process does; the confusions of the test sets.
+
+    They are arrays, as a tensor would be shared memory of a process that ends.
+    """
     config, backbone = job.config, job.backbone
     rank, world = fabric.global_rank, fabric.world_size
     epoch_steps = len(job.images) // config.batch
@@ -207,7 +215,10 @@ def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> dict[str, Int[Tenso
             return Marked(view, masks)
 
         train(fabric, task, at, plan, seed, RunDir(path))
-    return {name: measure(fabric, task.network, job, images) for name, images in job.tests.items()}
+    return {
+        name: measure(fabric, task.network, job, images).numpy()
+        for name, images in job.tests.items()
+    }
 
 
 @torch.no_grad()

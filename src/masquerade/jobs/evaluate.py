@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from math import exp
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,8 +39,11 @@ class Evaluate(OnImages):
         limit: At most so many images of each split, evenly spaced; 0 takes all.
         protocols: By name: what is measured, and how.
         baselines: Whether an untrained encoder and raw pixels are measured too.
+        compat: How exact masks become labels when learned masks are measured: `none` with a label
+            of its own for the background, `adios` as in the official code, whose background
+            shares one with the first object.
         seed: Of every draw.
-        runtime: Device, precision, threads.
+        runtime: Device, precision, threads; `devices` share the images whose features are taken.
     """
 
     data: SourceConfig
@@ -49,6 +52,7 @@ class Evaluate(OnImages):
     limit: int = Field(0, ge=0)
     protocols: dict[str, ProtocolConfig]
     baselines: bool = True
+    compat: Literal["none", "adios"] = "none"
     seed: int = Field(0, ge=0)
     runtime: Runtime = Runtime()
 
@@ -113,14 +117,16 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
     """
     runtime = config.runtime.replace(devices=1).resolved()
     torch.set_num_threads(runtime.threads)
-    trained = frozen(folder, runtime)
+    trained = frozen(folder, runtime, config.runtime.devices)
     encoders = {"trained": trained}
     if config.baselines:
-        encoders |= {"untrained": untrained(folder, runtime), "pixels": trained.pixels()}
+        fresh = untrained(folder, runtime, config.runtime.devices)
+        encoders |= {"untrained": fresh, "pixels": trained.pixels()}
     fit_on, measure_on = config.splits()
     train = limited(config.data.load(fit_on, trained.size), config.limit)
     tests = {n: limited(config.data.load(n, trained.size), config.limit) for n in measure_on}
     found = {}
+    moved = transferred(finished.settings(folder).data, config.data, train, tests)
     known: dict[float, Renormed] = {}
     for name, protocol in config.protocols.items():
         say(f"{name}: fitted on {train.name}, measured on {', '.join(tests) or 'nothing'}")
@@ -135,11 +141,24 @@ def run(config: Evaluate, folder: RunDir, say: Callable[[str], None]) -> dict[st
             "data": train.name,
             "labelled": train.labels is not None,
             "rows": {who: result.metrics for who, result in measured.items() if result.metrics},
-            "notes": [*notes(measured), *used.notes],
+            "notes": [*moved, *notes(measured), *used.notes],
             **used.about,
         }
         keep(folder, name, content, measured, protocol.compares, used.statistics)
     return found
+
+
+def transferred(
+    own: SourceConfig, other: SourceConfig, train: ImageSet, tests: Mapping[str, ImageSet]
+) -> list[str]:
+    """What was measured on what, where that is not what the encoder was trained on."""
+    if own == other:
+        return []
+    measured = ", ".join(images.name for images in tests.values()) or "nothing"
+    return [
+        f"transfer: the encoder was trained on {own.kind} images without labels; here it is fitted "
+        f"on {train.name}, and measured on {measured}"
+    ]
 
 
 class Renormed(NamedTuple):
@@ -183,7 +202,7 @@ def renormed(encoders: dict[str, Frozen], train: ImageSet, crop: float, seed: in
     return Renormed(others, about, [note], statistics(trained.frozen))
 
 
-def frozen(folder: RunDir, runtime: Runtime) -> Frozen:
+def frozen(folder: RunDir, runtime: Runtime, devices: int = 1) -> Frozen:
     """The trained encoder of a run, with its projector where the objective has one."""
     config = finished.settings(folder)
     backbone = finished.encoder(folder)
@@ -195,6 +214,7 @@ def frozen(folder: RunDir, runtime: Runtime) -> Frozen:
         projector=None if projector is None else projector.to(device).eval(),
         bf16=runtime.precision == "bf16",
         cache=folder.path / "cache",
+        devices=devices,
     )
 
 
@@ -210,7 +230,7 @@ def trained_projector(config: Pretrain, backbone: Backbone, folder: RunDir) -> n
     return dict(objective.named_children()).get("projector")
 
 
-def untrained(folder: RunDir, runtime: Runtime) -> Frozen:
+def untrained(folder: RunDir, runtime: Runtime, devices: int = 1) -> Frozen:
     """The same network with fresh weights, whatever training started from."""
     config = finished.settings(folder)
     card = finished.encoder(folder)
@@ -221,7 +241,8 @@ def untrained(folder: RunDir, runtime: Runtime) -> Frozen:
         torch.manual_seed(Seed(config.seed).fold("init", "heads").integer())
         fresh = config.pretext.build(fresh, 0).encoder()
     bf16 = runtime.precision == "bf16"
-    return Frozen.of(fresh.to(runtime.device()), bf16=bf16, cache=folder.path / "cache")
+    place = folder.path / "cache"
+    return Frozen.of(fresh.to(runtime.device()), bf16=bf16, cache=place, devices=devices)
 
 
 def measure(
