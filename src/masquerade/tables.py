@@ -95,11 +95,11 @@ def run(wanted: Wanted, out: str | Path, say: Say = print) -> RunDir:
             say(f"{said}: run {seed + 1} of {wanted.seeds}")
             try:
                 trained(wanted.config(cell, seed), wanted, place, say)
+                measured(cell, RunDir(place), say)
             except MissingData as error:
                 missing[said] = str(error)
                 say(f"left out: {error}")
                 continue
-            measured(cell, RunDir(place), say)
             write(folder, collected(wanted, whole, folder, missing))
     if len(missing) == len(cells):
         raise MissingData("\n".join(dict.fromkeys(missing.values())))
@@ -115,7 +115,8 @@ def prices(wanted: Wanted, say: Say) -> list[Price]:
         MissingData: The images of a cell are not there.
     """
     cells = wanted.cells(table(wanted.name, wanted.scale))
-    return [Price(cell, dryrun.run(wanted.config(cell, 0), say)) for cell in cells]
+    alone = {slug(cell): cell for cell in reversed(cells)}  # the first of each run
+    return [Price(c, dryrun.run(wanted.config(c, 0), say)) for c in reversed(alone.values())]
 
 
 def claim(folder: RunDir, wanted: Wanted) -> None:
@@ -136,8 +137,9 @@ def claim(folder: RunDir, wanted: Wanted) -> None:
 
 
 def slug(cell: Cell) -> str:
-    """The folder of a cell: its row and column in plain letters."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{cell.row} {cell.column}".lower()).strip("-")
+    """The folder of a cell's run: its row, and its column or what it shares, in plain letters."""
+    words = f"{cell.row} {cell.trained or cell.column}"
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
 def trained(config: Pretrain, wanted: Wanted, place: Path, say: Say) -> None:
@@ -157,7 +159,13 @@ def measured(cell: Cell, run: RunDir, say: Say) -> None:
     todo = {name: p for name, p in cell.protocols.items() if name not in done}
     if todo:
         plain = evaluating.Evaluate.of(run, [], {})
-        config = plain.replace(protocols=todo, tests=(cell.split,), baselines=False)
+        config = plain.replace(
+            data=cell.data or plain.data,
+            protocols=todo,
+            train=cell.fitted,
+            tests=(cell.split,),
+            baselines=False,
+        )
         evaluating.run(config, run, say)
 
 
@@ -196,11 +204,12 @@ def collected(
 
 
 def scores(cell: Cell, protocol: str, runs: Sequence[RunDir]) -> dict[str, float]:
-    """Top-1 in percent by run, of the runs that are measured."""
+    """The cell's metric in percent by run, of the runs that are measured."""
     found = {}
+    whole = cell.metric if "/" in cell.metric else f"{cell.split}/{cell.metric}"
     for run in runs:
         rows = run.results("eval").get(protocol, {}).get("rows", {})
-        value = rows.get("trained", {}).get(f"{cell.split}/top1")
+        value = rows.get("trained", {}).get(whole)
         if value is not None:
             found[run.path.name] = 100 * float(value)
     return found

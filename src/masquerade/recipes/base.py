@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, get_args
 
 from masquerade.core import plugins
+from masquerade.data.sources.base import SourceConfig
 from masquerade.evaluate.base import ProtocolConfig
 from masquerade.jobs.settings import Pretrain
 from masquerade.jobs.tickets import Tickets
@@ -39,6 +40,12 @@ class Cell(NamedTuple):
         split: The part of the images that is measured on.
         published: The paper's number, None where it has none or where we could not read it.
         paper_column: The images of the paper's number, where ours stand in for them.
+        trained: What the folder of its run is called beside the row, where several columns measure
+            one run; "" gives each cell a run of its own. Such cells have protocols of other names.
+        data: What is measured on, where it is not the images of the run.
+        fitted: The split that protocols fit on; `auto` is `train`, or the first.
+        metric: Of the results, after the split: `top1`, `top5`, `miou`, `ap`, ...; one with a
+            slash is the whole name, as `imagenet_a/top1`.
     """
 
     row: str
@@ -48,6 +55,10 @@ class Cell(NamedTuple):
     split: str = "test"
     published: Published | None = None
     paper_column: str = ""
+    trained: str = ""
+    data: SourceConfig | None = None
+    fitted: str = "auto"
+    metric: str = "top1"
 
 
 class Table(NamedTuple):
