@@ -151,7 +151,7 @@ def coco(root: Path, height: int = 48, width: int = 64) -> Path:
             images.append({"id": 139 + k, "file_name": f"{139 + k:012d}.jpg", **size})
         grey = base / part / f"{141:012d}.jpg"
         Image.open(grey).convert("L").save(grey)
-        notes = [
+        notes: list[dict[str, object]] = [
             {"id": 1000 + k, "image_id": 139 + k, "category_id": (1, 90)[k], "iscrowd": 0,
              "bbox": [5.0, 6.0, 20.0, 10.0], "area": 200.0, "segmentation": outline}
             for k in range(2)
@@ -301,11 +301,11 @@ def clevr_with_masks(root: Path, count: int = 3) -> Path:
     masks = np.zeros((11, 240, 320), np.uint8)
     masks[1, 100:140, 50:110], masks[2, 20:60, 200:260] = 255, 255
     masks[0] = 255 - masks[1:].max(0)
-    shape = np.uint8([0, 3, 1, *[0] * 8])
+    shape = np.array([0, 3, 1, *[0] * 8], np.uint8)
     out = b""
     for k in range(count):
         image = corners(240, 320) if k == 0 else np.full((240, 320, 3), 40 * k, np.uint8)
-        found = {"image": image, "mask": masks, "shape": shape}
+        found: dict[str, Bytes] = {"image": image, "mask": masks, "shape": shape}
         entries = b"".join(
             wire(1, wire(1, name.encode()) + wire(2, wire(1, single_bytes(values))))
             for name, values in found.items()

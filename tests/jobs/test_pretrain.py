@@ -228,6 +228,6 @@ def test_a_changed_optimizer_of_a_masker_that_does_not_learn_is_said_to_have_no_
 
 
 def test_recipes_with_such_a_change_say_it():
-    said = []
+    said: list[str] = []
     settled("simclr", "smoke", ["optimizers.masker.lr=0.5"], said.append)
     assert said == ["optimizers.masker has no effect: no masker of this run is learned"]

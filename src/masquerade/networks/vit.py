@@ -133,7 +133,7 @@ class Trunk(ABC):
         finally:
             attn.fused_attn = fused
             handle.remove()
-        weights = found[0][:, :, 0, self.prefix :].mean(1)
+        weights: Tensor = found[0][:, :, 0, self.prefix :].mean(1)
         return weights.unflatten(1, (self.grid, self.grid))[:, None]
 
     def _enter(self, layer: Layer, clean: int, rows: int, x: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def test_masks_and_boxes_follow_the_pixels() -> None:
 
 
 def drawing(images: ImageSet, i: int, mask: Tensor, window: Window) -> Tensor:
-    pixels = (mask.numpy()[None, :, :, None] * np.uint8([255, 255, 255])).astype(np.uint8)
+    pixels = (mask.numpy()[None, :, :, None] * np.array([255, 255, 255], np.uint8)).astype(np.uint8)
     assert images.extent is not None
     one = ImageSet("mask", pixels, extent=images.extent[i : i + 1], dense=images.subset([i]).dense)
     return square(one, [0], window, 48, MEAN, STD).images[0, 0]
@@ -97,8 +97,9 @@ def test_a_flip_mirrors_boxes_as_torchvision_does() -> None:
         one = objects(images, i)
         told = tv_tensors.BoundingBoxes(one.boxes, format="XYXY", canvas_size=(64, 64))
         assert torch.equal(made.objects[i].boxes, v2.functional.horizontal_flip(told).data)
-        assert one.masks is not None and made.objects[i].masks is not None
-        assert torch.equal(made.objects[i].masks, one.masks.flip(-1))
+        masks = made.objects[i].masks
+        assert one.masks is not None and masks is not None
+        assert torch.equal(masks, one.masks.flip(-1))
     assert torch.equal(made.images, images.read(range(4)).flip(-1) / 255)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from masquerade.data.dense import Objects
 from masquerade.data.images import ImageSet
 from masquerade.data.sources import scenes
 
@@ -68,18 +69,34 @@ def test_subsets_take_their_objects_along() -> None:
     some = images.subset([2, 0])
     assert images.dense is not None and some.dense is not None and len(some.dense) == 2
     for new, old in enumerate([2, 0]):
-        a, b = some.dense.objects(new), images.dense.objects(old)
-        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+        assert same(some.dense.objects(new), images.dense.objects(old))
 
 
 def test_another_process_gets_the_place_of_the_objects_not_a_copy() -> None:
     images = made("things16", "train")
     assert images.dense is not None
     there = pickle.loads(pickle.dumps(images.dense))
-    files = [str(dense._arrays["bits"].filename) for dense in (there, images.dense)]
+    files = []
+    for dense in (there, images.dense):
+        bits = dense._arrays["bits"]
+        assert isinstance(bits, np.memmap)
+        files.append(str(bits.filename))
     assert files[0] == files[1]
-    sent, kept = there.objects(1), images.dense.objects(1)
-    assert all(torch.equal(a, b) for a, b in zip(sent, kept, strict=True))
+    assert same(there.objects(1), images.dense.objects(1))
+
+
+def same(one: Objects, other: Objects) -> bool:
+    """Whether two are equal, masks included."""
+    assert one.masks is not None and other.masks is not None
+    return all(
+        torch.equal(a, b)
+        for a, b in (
+            (one.boxes, other.boxes),
+            (one.labels, other.labels),
+            (one.crowd, other.crowd),
+            (one.masks, other.masks),
+        )
+    )
 
 
 def test_more_scenes_start_with_the_same_ones() -> None:

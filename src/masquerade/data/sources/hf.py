@@ -38,11 +38,11 @@ class Row(NamedTuple):
     place: Place
     split: str
     column: str
-    index: int
+    row: int
 
     def content(self) -> bytes:
         """The bytes of its image file."""
-        cell = undecoded(self.place, self.split, self.column)[self.index][self.column]
+        cell = undecoded(self.place, self.split, self.column)[self.row][self.column]
         if cell is None:
             raise OSError("there is no image in this row")
         data: bytes = cell["bytes"] or Path(cell["path"]).read_bytes()
@@ -151,7 +151,7 @@ def images_of(table: Any, path: str, image: str) -> str:
     if not found or kinds[found[0]] != "Image":
         have = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
         raise ValueError(f"{path} has no column {image or 'of images'}; it has: {have}")
-    return found[0]
+    return str(found[0])
 
 
 def labels_of(table: Any, path: str, label: str) -> tuple[Sequence[int] | None, tuple[str, ...]]:

@@ -189,7 +189,7 @@ def boxes(path: Path) -> Drawing:
     return Drawing(
         path.stem,
         (height, width),
-        np.array(edges, np.float32).reshape(-1, 4) - np.float32([1, 1, 0, 0]),
+        np.array(edges, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32),
         np.array([CLASSES.index(n) for n in names], np.int64),
         np.array(hard, np.bool_),
         None,
