@@ -160,8 +160,11 @@ def above(search: dict[str, Any], one: str, other: str, what: str) -> Goal:
 
 
 def points(gap: Interval) -> str:
-    """A difference of accuracies in words."""
-    return f"{100 * gap.mean:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+    """A difference of accuracies in words; one seed has no interval."""
+    around = (
+        f"({100 * gap.low:+.1f} to {100 * gap.high:+.1f})" if gap.low < gap.high else "(one seed)"
+    )
+    return f"{100 * gap.mean:+.1f} points {around}"
 
 
 def body(configs: dict[str, Tickets], found: dict[str, dict[str, Any]]) -> list[str]:
@@ -206,19 +209,18 @@ def compared(search: dict[str, Any]) -> list[str]:
 def difference(search: dict[str, Any], one: str, other: str) -> list[str]:
     """Two methods at every level, and below 5 % in one figure."""
     rows = page.paired(search, one, other)
-    told = [
-        (f"{level:.1%}", f"{d.mean:+.4g}", f"{d.low:+.4g} to {d.high:+.4g}") for level, d in rows
-    ]
     low = page.gaps(search, one, other, below=0.05)
-    parts = [table(("weights left", f"{one} - {other}", "95 %"), told)]
-    if low:
-        whole = interval(low)
+    several = len(low) > 1
+    told = []
+    for level, gap in rows:
+        around = f"{gap.low:+.4g} to {gap.high:+.4g}" if several else "one seed"
+        told.append((f"{level:.1%}", f"{gap.mean:+.4g}", around))
+    whole = interval(low)
+    said = f"Below 5 % left, the mean over levels, {one} minus {other}: {whole.mean:+.4g}"
+    if several:
         sure = "ahead" if whole.low > 0 else "behind" if whole.high < 0 else "neither"
-        parts.append(
-            f"Below 5 % left, the mean over levels, {one} minus {other}: {whole.mean:+.4g} "
-            f"({whole.low:+.4g} to {whole.high:+.4g}): {sure}."
-        )
-    return parts
+        said += f" ({whole.low:+.4g} to {whole.high:+.4g}): {sure}"
+    return [table(("weights left", f"{one} - {other}", "95 %"), told), f"{said}."]
 
 
 def ground(found: dict[str, Any]) -> str:
