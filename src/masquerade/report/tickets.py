@@ -134,12 +134,15 @@ def against(found: dict[str, Any]) -> dict[str, Any] | None:
     if "snr" not in found["scores"] or not others:
         return None
     columns = [paired(found, "snr", other) for other in others]
+    several = len(found["scores"]["snr"]) > 1
     rows = []
     for k, (level, _) in enumerate(columns[0]):
         gaps = [column[k][1] for column in columns]
-        rows.append(
-            (f"{level:.1%}", [f"{d.mean:+.4f} ({d.low:+.4f} to {d.high:+.4f})" for d in gaps])
-        )
+        cells = [
+            f"{gap.mean:+.4f}" + (f" ({gap.low:+.4f} to {gap.high:+.4f})" if several else "")
+            for gap in gaps
+        ]
+        rows.append((f"{level:.1%}", cells))
     return {"heads": [f"snr - {other}" for other in others], "rows": rows}
 
 
