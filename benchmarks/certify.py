@@ -163,7 +163,7 @@ def say(text: str) -> None:
 def materials(run: RunDir, tests: int) -> dict[str, Material]:
     """Fashion-MNIST as pixels, untrained and trained features; the last without its own images."""
     runtime = RUNTIME.resolved()
-    found = {}
+    found: dict[str, Material] = {}
     for name in FEATURES:
         start = time.process_time()
         overlap = "drop" if name == "trained" else "keep"
@@ -206,7 +206,7 @@ def certificates(
     found: dict[str, radii.Told] = {}
     for rules in (["dpa", "roe_dpa"], ["fa", "roe_fa"]):
         how = config.divided(rules[0])
-        fitted = ensemble.fit(material.training(how), material.classes, how, config.learner)
+        fitted = ensemble.fit(material.training(how), material.classes, how, ridge.Config())
         found |= certified(config, rules, fitted, material, lambda text: None)
     seconds = time.process_time() - start
     told = radii.result(config.tree(), budgets, material, claim(config, material, RUNTIME), found)

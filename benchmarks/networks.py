@@ -36,7 +36,7 @@ class Case(NamedTuple):
     size: int
     channels: int
     batch: int
-    count: int
+    networks: int
 
 
 CASES = (
@@ -52,7 +52,7 @@ class Timed(NamedTuple):
     """Seconds of a step of all networks, and their ratio round by round."""
 
     what: str
-    count: int
+    networks: int
     alone: Spread
     together: Spread
     gain: Spread
@@ -69,7 +69,7 @@ def lessons(case: Case) -> list[Lesson]:
             model,
             0,
         )
-        for model in range(case.count)
+        for model in range(case.networks)
     ]
 
 
@@ -103,7 +103,7 @@ def timed(case: Case, device: torch.device, rounds: int) -> Timed:
             if turn:  # the first warms up
                 found[name].append(clock(device) - start)
     gains = [a / t for a, t in zip(found["alone"], found["together"], strict=True)]
-    told = Timed(case.what, case.count, *map(Spread.of, (*found.values(), gains)))
+    told = Timed(case.what, case.networks, *map(Spread.of, (*found.values(), gains)))
     print(f"{told.what}: {told.gain.said()} times as fast together", file=sys.stderr)
     return told
 
@@ -132,7 +132,10 @@ def main() -> None:
         "`learner.together` pays.",
         table(
             ("networks", "how many", "one by one", "together", "gain"),
-            [(r.what, r.count, r.alone.said(3), r.together.said(3), r.gain.said()) for r in rows],
+            [
+                (r.what, r.networks, r.alone.said(3), r.together.said(3), r.gain.said())
+                for r in rows
+            ],
         ),
     ]
     figures = {"steps": [r._asdict() for r in rows]}

@@ -9,7 +9,7 @@ from masquerade.certify import ensemble, kept
 from masquerade.certify.base import RuleConfig
 from masquerade.certify.ensemble import Ensemble, Labelled, feature_digests, fit
 from masquerade.certify.learners import centroid, logistic, ridge
-from masquerade.certify.learners.base import Examples, LearnerConfig
+from masquerade.certify.learners.base import Examples, HeadConfig, LearnerConfig
 from masquerade.certify.partition import Parts
 from masquerade.certify.whole import LIMIT, UNIT, fraction, scores, whole
 from masquerade.core import plugins
@@ -36,7 +36,13 @@ def training(features, labels, parts):
 
 def fitted(features, labels, parts, learner="ridge"):
     known = training(features, labels, parts)
-    return fit(known, CLASSES, parts, LearnerConfig.called(learner)())
+    return fit(known, CLASSES, parts, head(learner))
+
+
+def head(name: str) -> HeadConfig:
+    config = LearnerConfig.called(name)()
+    assert isinstance(config, HeadConfig)
+    return config
 
 
 def same(a: Ensemble, b: Ensemble):
@@ -176,7 +182,7 @@ def test_a_model_does_not_depend_on_which_others_are_fitted_with_it(learner):
     features, labels = drawn(6, 90)
     examples = Examples(whole(features), labels, 3)
     members = [torch.arange(i, 90, 9)[: 3 + i] for i in range(9)] + [torch.arange(40)]
-    config = LearnerConfig.called(learner)()
+    config = head(learner)
     together = config.fit(examples, members)
     for i, rows in enumerate(members):
         assert torch.equal(config.fit(examples, [rows])[:, :, 0], together[:, :, i])
@@ -238,7 +244,7 @@ def test_an_ensemble_survives_its_file(tmp_path):
     place = tmp_path / "heads.safetensors"
     kept.save(model, place, {"encoder": "abc"})
     back, about = kept.load(place)
-    assert same(back, model)
+    assert isinstance(back, Ensemble) and same(back, model)
     assert about == {"encoder": "abc"}
     with pytest.raises(MissingData, match="masquerade certify makes one"):
         kept.load(tmp_path / "nothing.safetensors")

@@ -11,6 +11,7 @@ from tests.cli.command import Masquerade
 
 from masquerade.api import Run
 from masquerade.certify import kept
+from masquerade.certify.ensemble import Ensemble
 from masquerade.data.images import digest
 from masquerade.data.sources import toybox
 
@@ -107,24 +108,30 @@ def test_new_images_get_label_radius_and_sentence(
     assert wrong.code == 1 and "masquerade certify makes one" in wrong.err
 
 
+def heads_of(place: Path) -> Ensemble:
+    heads = kept.load(place)[0]
+    assert isinstance(heads, Ensemble)
+    return heads
+
+
 def test_images_are_forgotten_and_learnt_exactly(
     masquerade: Masquerade, run: Path, tmp_path: Path
 ) -> None:
     masquerade("certify", run, "parts=4")
     heads = [run / f"certify/{kind}.safetensors" for kind in ("plain", "spread")]
-    before = [kept.load(place)[0] for place in heads]
+    before = [heads_of(place) for place in heads]
     photos = classes_of_files(tmp_path / "gone", 6)
     told = masquerade("certify", "unlearn", run, photos, "split=all")
     assert told.code == 0, told.err
     assert told.out.startswith("6 images forgotten: ")
-    fewer = [kept.load(place)[0] for place in heads]
+    fewer = [heads_of(place) for place in heads]
     assert all(len(f.labels) == 34 for f in fewer)
     assert not any((f.weights == b.weights).all() for f, b in zip(fewer, before, strict=True))
     assert masquerade("certify", "unlearn", run, photos, "split=all").code == 2  # gone already
     told = masquerade("certify", "add", run, photos, "split=all", "--json")
     assert told.json["images"] == 6
     for place, old in zip(heads, before, strict=True):
-        again = kept.load(place)[0]
+        again = heads_of(place)
         assert again.digests == old.digests
         assert (again.weights == old.weights).all()
         assert (again.labels == old.labels).all()

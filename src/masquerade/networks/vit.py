@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
 from timm.layers import DropPath
 from timm.models.beit import Beit as TimmBeit
@@ -134,7 +135,7 @@ class Trunk(ABC):
             attn.fused_attn = fused
             handle.remove()
         weights: Tensor = found[0][:, :, 0, self.prefix :].mean(1)
-        return weights.unflatten(1, (self.grid, self.grid))[:, None]
+        return rearrange(weights, "b (h w) -> b 1 h w", h=self.grid)
 
     def _enter(self, layer: Layer, clean: int, rows: int, x: Tensor) -> Tensor:
         # Here and not around the loop: a checkpointed layer runs again after the loop has ended.
