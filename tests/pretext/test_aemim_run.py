@@ -184,10 +184,13 @@ def test_pictures_of_predictions_are_kept_and_shown(tmp_path):
     assert abs(made["twin"] - made["image"]).max() <= 3
     assert (abs(made["perturbation"] - 127.5) < 1)[hidden].all()
     assert (abs(made["perturbation"] - 127.5) > 100)[~hidden].mean() > 0.3
+    looked = made["attention"][:, ::4, ::4]  # one number a patch, the largest of an image white
+    assert (looked.repeat(4, 1).repeat(4, 2) == made["attention"]).all()
+    assert (looked.max((1, 2, 3)) == 255).all() and looked.std() > 0
     (tmp_path / "reconstructions" / "step_0000001.npz").write_bytes(b"broken")
     text = page.write(RunDir(tmp_path)).read_text()
     assert "What it predicts of what it does not see" in text
-    assert "predicted of attacked" in text
+    assert "predicted of attacked" in text and "attention of the class token" in text
     assert "Images and their twins" in text and "How far twins are moved" in text
     assert "Same image, other image" not in text
     assert "aemim: hidden patches are predicted of each image and of its attacked twin" in text

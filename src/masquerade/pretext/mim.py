@@ -181,11 +181,18 @@ class Reconstruct(Pretext):
         hidden = model.hide(n, seed.fold("mask")).to(images.device)
         predicted = model.decode(model.encode(images, hidden, n), hidden, n)
         where = model.pixels(hidden)
-        return {
+        found = {
             "image": model.to_pixels(images),
             "seen": model.to_pixels(images * (1 - where)),
             "reconstruction": model.pasted(predicted, images, hidden),
         }
+        looked = model.trunk.attention(images)
+        if looked is None:
+            return found
+        scaled = looked / looked.amax((2, 3), keepdim=True)
+        patch = model.trunk.patch
+        scaled = scaled.repeat_interleave(patch, 2).repeat_interleave(patch, 3)
+        return found | {"attention": scaled.expand_as(images).to(images)}
 
     def told(
         self, latent: Float[Tensor, "B T E"], batch: Views, carry: Carry
