@@ -1,8 +1,8 @@
 """MAE, SimMIM and AEMIM: masked image modelling, with and without an adversary on the pixels.
 
 The paper scale is that of the official MAE and SimMIM code; AEMIM leaves it as it is
-(https://arxiv.org/abs/2407.11537 ; papers/aemim.md, sections 1 to 3). What AEMIM's tables say
-beyond its abstract could not be read, so that there is no table here.
+(https://arxiv.org/abs/2407.11537 ; papers/aemim.md, sections 1 to 3). The tables are in
+`mim_tables`.
 """
 
 from typing import Any
@@ -38,10 +38,7 @@ def mae(scale: Scale = "small") -> Pretrain:
 
 
 def simmim(scale: Scale = "small") -> Pretrain:
-    """SimMIM: 60 % of the units a mask token; at paper scale Swin-B, 100 epochs of ImageNet.
-
-    The official code clips gradients at a length of 5, which is not done here.
-    """
+    """SimMIM: 60 % of the units a mask token; at paper scale Swin-B, 100 epochs of ImageNet."""
     if scale != "paper":
         return tiny("simmim", scale, SIMMIM).replace(backbone=AVERAGED)
     return Pretrain(
@@ -55,7 +52,7 @@ def simmim(scale: Scale = "small") -> Pretrain:
             options={"window_size": 6, "drop_path_rate": 0.0},
         ),
         augment=PLAIN.replace(crop_scale=(0.67, 1.0), interpolation="bilinear"),
-        optimizers=Optimizers(encoder=steps(8e-4, 0.05, 10.0, end=4e-5, start=4e-6)),
+        optimizers=Optimizers(encoder=steps(8e-4, 0.05, 10.0, end=4e-5, start=4e-6, longest=5.0)),
         epochs=100,
         batch=2048,
     )
