@@ -1,13 +1,14 @@
 """What a step of each method costs beside its baseline: FLOPs exactly, time in the same run.
 
 `adversaries` is the cost table of papers/adversarial_masking.md, section 14, beside a step of
-SimCLR; `filling` that of papers/mixmask.md, section 8, beside each framework without masks. Every
-row is one step of the product's own training loop. PyTorch counts its FLOPs, forward and backward
-of every round, and they are compared with first principles and with what the table prints. Times
+SimCLR; `filling` that of papers/mixmask.md, section 8, beside each framework without masks; `mim`
+that of papers/aemim.md, section 1.6, beside MAE or SimMIM without adversarial twins. Every row is
+one step of the product's own training loop. PyTorch counts its FLOPs, forward and backward of
+every round, and they are compared with first principles and with what the table prints. Times
 are medians over turns in which all rows are run one after the other, so that what else runs on
 the machine meets all of them alike.
 
-    python benchmarks/step_cost.py --tables adversaries filling
+    python benchmarks/step_cost.py --tables adversaries filling mim
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs by its path
 
-from benchmarks import filled_cost, filled_page
+from benchmarks import filled_cost, filled_page, mim_cost, mim_cost_page
 from benchmarks.cells import Cell, Counted, cells
 from benchmarks.cost_page import page
 from benchmarks.cost_table import NARROW, ROWS, WIDE
@@ -133,7 +134,32 @@ def filling(batch: int, repeats: int, runtime: Runtime, where: dict[str, Any]) -
     )
 
 
-TABLES = {"adversaries": adversaries, "filling": filling}
+def mim(batch: int, repeats: int, runtime: Runtime, where: dict[str, Any]) -> None:
+    """Write docs/results/mim_cost."""
+    every = mim_cost.all_figures()
+    timed = mim_cost.steps(batch, repeats, runtime)
+    write(
+        "mim_cost",
+        "What adversarial twins cost beside the masked image model without them",
+        mim_cost_page.page(every, timed, mim_cost.SMALL.name, batch, runtime),
+        {
+            "flops_in_steps_of_the_model_alone": [{**f._asdict(), "off": f.off()} for f in every],
+            "steps": {
+                s.name: {
+                    "flops_of_mae": s.flops,
+                    "held_mib": s.held,
+                    "seconds": {n: v._asdict() for n, v in s.time._asdict().items()},
+                }
+                for s in timed
+            },
+            "batch": batch,
+        },
+        mim_cost.goals(every, timed),
+        where,
+    )
+
+
+TABLES = {"adversaries": adversaries, "filling": filling, "mim": mim}
 
 
 def main(words: Sequence[str] | None = None) -> None:
