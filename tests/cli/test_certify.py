@@ -172,7 +172,7 @@ def test_mistakes_are_told_in_words(masquerade: Masquerade, run: Path, tmp_path:
     assert "no rule is called 'dap'" in masquerade("certify", run, "rule=dap").err
     assert "parts must be at least 1" in masquerade("certify", run, "parts=0").err
     told = masquerade("certify", "predict", tmp_path, run)
-    assert told.code == 1 and "keeps no certified heads" in told.err
+    assert told.code == 1 and "keeps no certified models" in told.err
     assert "spread must be at least 2" in masquerade("certify", run, "spread=1").err
 
 

@@ -132,7 +132,7 @@ def test_list_is_one_line_each_for_grep(masquerade: Masquerade, here: Path) -> N
     assert ["maskers", "erase"] in [row[:2] for row in rows]
     assert {row[0] for row in rows} == {
         *("recipes", "tables", "sources", "maskers", "objectives", "optimizers", "protocols"),
-        *("rules", "learners", "searches", "strategies", "problems", "attacks"),
+        *("rules", "learners", "networks", "searches", "strategies", "problems", "attacks"),
     }
     assert not any(row[2].lower().startswith(f"{row[1]}:") for row in rows)
 
