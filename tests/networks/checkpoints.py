@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from masquerade.networks.backbone import Backbone, Config
 
-# 8, not 4: oneDNN crashes on a 1 x 1 convolution of 4 channels with stride 2 on CPUs without AVX-512
+# 8, not 4: oneDNN crashes on a 1 x 1 convolution of 4 channels with stride 2 without AVX-512
 CNN: dict[str, Any] = {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 12]}
 VIT: dict[str, Any] = {"depth": 1, "embed_dim": 24, "num_heads": 3}
 
