@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that the script runs by its path
 
-from benchmarks import filled_cost, filled_page, mim_cost, mim_cost_page
+from benchmarks import filled_cost, filled_page, mim_cost, mim_cost_page, mim_table
 from benchmarks.cells import Cell, Counted, cells
 from benchmarks.cost_page import page
 from benchmarks.cost_table import NARROW, ROWS, WIDE
@@ -141,7 +141,7 @@ def mim(batch: int, repeats: int, runtime: Runtime, where: dict[str, Any]) -> No
     write(
         "mim_cost",
         "What adversarial twins cost beside the masked image model without them",
-        mim_cost_page.page(every, timed, mim_cost.SMALL.name, batch, runtime),
+        mim_cost_page.page(every, timed, mim_table.SMALL.name, batch, runtime),
         {
             "flops_in_steps_of_the_model_alone": [{**f._asdict(), "off": f.off()} for f in every],
             "steps": {

@@ -6,14 +6,15 @@ import pytest
 import torch
 from benchmarks import machine, mim, mim_cost
 from benchmarks.flops import Seconds
-from benchmarks.mim import BUDGETS, COLUMNS, Damages, Rows, goals, page, reading
+from benchmarks.mim import COLUMNS, Damages, Rows, goals, page, reading
 from benchmarks.mim_cost import Figure, Held, Step
 from benchmarks.mim_damage import ARMS, Damage
-from benchmarks.mim_runs import LONGER, evaluation
+from benchmarks.mim_runs import BUDGETS, LONGER, evaluation
 from benchmarks.mim_table import FORMS, SMALL
 from benchmarks.step_times import summarised
 
 from masquerade.data.sources import fashion_mnist
+from masquerade.engine.runtime import Runtime
 from masquerade.evaluate.base import ProtocolConfig
 from masquerade.evaluate.judged import JudgedConfig
 from masquerade.jobs.evaluate import Evaluate
@@ -96,7 +97,7 @@ def test_a_page_of_costs_has_the_printed_figure_beside_ours():
     every = [Figure(SMALL.name, f.name, 3.0, 2.99, 2.99) for f in FORMS[1:]]
     from benchmarks.mim_cost_page import page as costs
 
-    text = "\n".join(costs(every, steps, SMALL.name, 4, machine.Runtime(threads=1)))
+    text = "\n".join(costs(every, steps, SMALL.name, 4, Runtime(threads=1)))
     assert "| K 2, z reused | 3.00 (2.99) |" in text
     assert "| MAE, K 2, sequential | 2.99 | 2.00 | 1.00 | 1.00 | 100 |" in text
 
