@@ -190,7 +190,8 @@ def test_pictures_of_predictions_are_kept_and_shown(tmp_path):
     (tmp_path / "reconstructions" / "step_0000001.npz").write_bytes(b"broken")
     text = page.write(RunDir(tmp_path)).read_text()
     assert "What it predicts of what it does not see" in text
-    assert "predicted of attacked" in text and "attention of the class token" in text
+    assert "predicted of attacked" in text
+    assert "the whole budget. Last, how much the class token takes from each patch" in text
     assert "Images and their twins" in text and "How far twins are moved" in text
     assert "Same image, other image" not in text
     assert "aemim: hidden patches are predicted of each image and of its attacked twin" in text

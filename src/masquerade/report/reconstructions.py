@@ -15,7 +15,7 @@ COLUMNS = {
     "twin": "attacked",
     "perturbation": "change, scaled",
     "twin_reconstruction": "predicted of attacked",
-    "attention": "attention of the class token",
+    "attention": "attention",
 }
 
 
