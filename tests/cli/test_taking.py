@@ -1,5 +1,6 @@
 """`masquerade export`, `embed` and `import` as a shell runs them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ def test_a_checkpoint_becomes_a_run_that_is_measured_embedded_and_taken_away(
 ) -> None:
     photographs(here / "photos")
     checkpoints.solo_learn(here / "solo.ckpt", checkpoints.cnn(), checkpoints.cnn(seed=8))
-    options = 'backbone.options={"layers":[1,1,1,1],"channels":[4,8,8,12]}'
+    options = f"backbone.options={json.dumps(checkpoints.CNN)}"
     words = ("import", "solo.ckpt", "backbone.name=resnet18", options, "size=32", "data=photos")
     told = masquerade(*words, "runtime.threads=1")
     assert (told.code, told.out) == (0, "runs/solo\n"), told.err
