@@ -59,6 +59,13 @@ def simclr(step: Step, n: int) -> Bill:
     return Bill(learn=1, both=n, masks=1, taught=1)
 
 
+def simclr_single(step: Step) -> Bill:
+    """One masked branch; the official code's encoder round goes on into the mask network."""
+    if step == "official":  # its gradients are zeroed before they are used
+        return simclr(step, 1)._replace(learn=1, both=1, taught=2)
+    return simclr(step, 1)
+
+
 def every(steps: int, n: int) -> Bill:
     """SimCLR, `shared`, the masker trained in every so many-th step: the mean over them."""
     plays = 1 / steps

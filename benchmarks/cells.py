@@ -31,14 +31,12 @@ class Cell(NamedTuple):
         column: What it is of.
         printed: As it stands there; it means every number that rounds to it.
         counted: What ours computes.
-        excused: Whether the row says why it cannot agree.
     """
 
     row: str
     column: str
     printed: str
     counted: float
-    excused: bool
 
     def off(self) -> float:
         """The relative distance to the nearest number that rounds to what is printed."""
@@ -63,7 +61,7 @@ def _of(counted: Counted, by_name: dict[str, Counted]) -> Iterator[Cell]:
     printed = row.printed
 
     def cell(column: str, text: str, figure: float) -> Cell:
-        return Cell(row.name, column, text, figure, column in row.excused)
+        return Cell(row.name, column, text, figure)
 
     yield cell("f", f"{printed.f:.4f}", narrow.f)
     if printed.rel:

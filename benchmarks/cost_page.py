@@ -42,7 +42,7 @@ def flop_rows(found: list[Counted], every: list[Cell]) -> list[list[object]]:
     """Counted FLOPs of each row beside first principles and the measured line."""
     rows: list[list[object]] = []
     for row, narrow, wide in found:
-        off = max(c.off() for c in every if c.row == row.name and not c.excused)
+        off = max(c.off() for c in every if c.row == row.name)
         rows.append(
             [
                 row.name,
@@ -62,18 +62,12 @@ def time_rows(timed: dict[str, Timed]) -> list[list[object]]:
     return [[name, *(spread.said() for spread in time)] for name, time in timed.items()]
 
 
-def differences(every: list[Cell]) -> list[str]:
+def differences() -> list[str]:
     """What does not agree and why, and what is not here."""
     reasons = []
     for row in ROWS:
         if row.why:
-            apart = [
-                f"{c.column} {c.counted:.4g} instead of {float(c.printed):.4g} ({c.off():.1%})"
-                for c in every
-                if c.row == row.name and c.excused
-            ]
-            figures = f" ({'; '.join(apart)})" if apart else ""
-            reasons.append(f"- **{row.name}**{figures}: {row.why}.")
+            reasons.append(f"- **{row.name}**: {row.why}.")
     return ["\n".join([*reasons, *(f"- {line}" for line in LEFT_OUT)])]
 
 
@@ -129,7 +123,7 @@ def page(
             cost_rows(found, timed),
         ),
         "## What differs from the paper file",
-        *differences(every),
+        *differences(),
         "## FLOPs, and what they ought to be",
         BILL_TEXT,
         table(

@@ -28,6 +28,7 @@ class Adios(Masker):
     def __init__(self, config: "Config", size: int, channels: int) -> None:
         super().__init__()
         self.config = config
+        self.single = config.shown == 1
         levels = config.levels or default_levels(size, config.arch)
         if size // 2 ** (levels - 1) < 2:
             raise ValueError(

@@ -40,12 +40,14 @@ class Masker(nn.Module):
         wants_clean: Whether the unmasked pair is in the loss too.
         exclusive: Whether each pixel is hidden once in total, its masks adding up to 1.
         fills: Whether what it hides is filled with a partner's pixels.
+        single: Whether an image is shown with one mask, drawn from several.
         paid: What the last price was made of, by name and detached, to be logged; may be empty.
     """
 
     wants_clean: bool = False
     exclusive: bool = False
     fills: bool = False
+    single: bool = False
     paid: Mapping[str, Tensor] = MappingProxyType({})
 
     def propose(self, images: Float[Tensor, "B C H W"], seed: Seed) -> Float[Tensor, "B N H W"]:

@@ -56,6 +56,8 @@ class Objective(nn.Module, ABC):
         follows: Whether keys come from a copy that follows the network. Otherwise a branch is
             encoded once, for both.
         key_gradient: Whether gradients flow through keys, too.
+        undetached: Whether the official code of ADIOS-s goes back through the mask network in the
+            encoder's round, too, for gradients that nobody reads.
         joint: Whether `query` sees both branches of a pair in one batch, so that its batch norm
             does; for objectives whose keys take a gradient.
     """
@@ -64,6 +66,7 @@ class Objective(nn.Module, ABC):
     projector: nn.Module
     follows: ClassVar[bool] = False
     key_gradient: ClassVar[bool] = False
+    undetached: ClassVar[bool] = False
     joint: bool = False
 
     @abstractmethod

@@ -28,6 +28,7 @@ class SimCLR(Objective):
     """One backbone and one projector for both branches; gradients flow through both."""
 
     key_gradient = True
+    undetached = True
 
     def __init__(self, config: "Config", backbone: Backbone) -> None:
         super().__init__()

@@ -2,11 +2,11 @@
 
 `step` says how encoder and masker alternate (papers/adversarial_masking.md, sections 4 and 14).
 `official` does what the published code does: every mask's loss encodes everything anew, in the
-masker's round too, and the mask network runs in both rounds. `shared` gives the same gradients
-with each branch encoded once per round, the mask network run once per step, and nothing encoded
-in the masker's round that no mask can change. `reversal` gives both gradients in one backward
-pass, the masker's reversed at the mask, so that it sees the encoder before, not after, this
-step's update.
+masker's round too, and the mask network runs in both rounds; with one mask per image, SimCLR's
+runs backward in both, too, for nothing in the encoder's. `shared` gives the same gradients with
+each branch encoded once per round, the mask network run once per step, and nothing encoded in the
+masker's round that no mask can change. `reversal` gives both gradients in one backward pass, the
+masker's reversed at the mask, so that it sees the encoder before, not after, this step's update.
 """
 
 from functools import partial
@@ -84,6 +84,7 @@ class Siamese(Pretext):
         self.bn_stats = bn_stats
         self.probe = nn.Linear(objective.backbone.dim, classes) if classes else None
         self.adversary = any(True for _ in self.maskers.parameters())
+        self.undetached = objective.undetached and all(m.single for m in maskers)
         self.clean = not maskers or any(m.wants_clean for m in maskers)
         if self.adversary:
             self.register_buffer("gain", torch.ones(()))
@@ -125,13 +126,14 @@ class Siamese(Pretext):
         self, batch: Views, players: tuple[str, ...], seed: Seed, progress: Progress, carry: Carry
     ) -> Terms:
         attacks, alone = "masker" in players, "encoder" not in players
-        learns = self._plays(progress) and (attacks or self.step != "official")
+        wasted = self.undetached and self.step == "official" and not attacks
+        learns = self._plays(progress) and (attacks or wasted or self.step != "official")
         hidden = self._hidden(batch.views, seed, learns, carry)
         where = seed.fold("round", "masker" if alone else "encoder")
         scaled = self.adversary and self.game.normalise_gain
         strength = 1 / max(float(self.gain), 1e-3) if scaled else 1.0
         with statistics(self.objective, update=not alone or self.step == "official"):
-            passing = self._passing(attacks, alone, strength)
+            passing = self._passing(attacks or wasted, alone or wasted, strength)
             shown = occluded(
                 self.masker_list(), batch.views, hidden, passing, where, self.combine == "mean"
             )
