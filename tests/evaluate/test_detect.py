@@ -95,6 +95,16 @@ def test_masks_and_coco_and_a_frozen_trunk():
     assert {id(p) for p in task.network.roi_heads.parameters()} <= trained
 
 
+def test_bfloat16_learns_from_exact_boxes():
+    given = Frozen.of(encoder(), bf16=True)
+    config = QUICK.replace(masks=True, metric="coco")
+    found = config.build().run(given, scenes(8), {"test": scenes(4, "new")}, Seed(0))
+    assert 0 <= found.metrics["test/ap"] <= 1
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        maps = c4.detector(encoder(), 2, SHAPE, masks=False).backbone(torch.randn(1, 3, 32, 32))
+    assert maps["0"].dtype == torch.float32  # what anchors are made in
+
+
 def test_the_published_settings():
     voc, coco = detect.voc(), detect.coco()
     assert voc.shape(800).shorter == (*range(480, 800, 32), 800)

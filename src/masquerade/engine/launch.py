@@ -10,12 +10,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
 from lightning_fabric import Fabric
+from torch import nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from masquerade.core.errors import Interrupted, MasqueradeError
@@ -91,10 +93,23 @@ def member(
     """What one of several processes does."""
     Thread(target=follow_parent, daemon=True).start()
     try:
-        return work(fabric, *values)
+        return work(fabric, *apart(values))
     except (MasqueradeError, ValueError) as error:
         failures.put(Failure.of(error))
         return None
+
+
+def apart(value: Any) -> Any:
+    """The same with networks of this process's own, wherever they lie in tuples.
+
+    What a process is sent lies in memory that it shares with the others: each would train all.
+    """
+    if isinstance(value, nn.Module):
+        return deepcopy(value)
+    if isinstance(value, tuple):
+        parts = [apart(v) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value
 
 
 def follow_parent() -> None:

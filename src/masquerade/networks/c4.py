@@ -24,6 +24,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import roi_align
 
+from masquerade.core.types import precise
 from masquerade.networks.backbone import Backbone
 
 PARTS = ("conv1", "bn1", "maxpool", "layer1", "layer2", "layer3", "layer4")
@@ -60,8 +61,8 @@ class Trunk(nn.Module):
         self.out_channels = channels
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> dict[str, Float[Tensor, "B D h w"]]:
-        """The map of the third stage."""
-        return {"0": self.stages(images)}
+        """The map of the third stage, in float32: anchors take its dtype, too."""
+        return {"0": precise(self.stages(images))}
 
 
 class Cut(nn.Module):
