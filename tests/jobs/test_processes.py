@@ -161,7 +161,7 @@ def long_run(tmp_path):
     here = str(Path(__file__).parents[2])
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from tests.jobs import small\n"
-        "from masquerade.cli.main import told\n"
+        "from masquerade.cli.calling import told\n"
         "from masquerade.engine.runtime import Runtime\n"
         "from masquerade.jobs import pretrain\n"
         "if __name__ == '__main__':\n"

@@ -1,29 +1,14 @@
 """The `masquerade` command. Heavy modules are imported once a verb runs, so that help is quick."""
 
 import io
-import os
 import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from masquerade import __version__
-
-P = ParamSpec("P")
-
-
-class Exports(TyperGroup):
-    """The sub-verbs of `export`; one that is not there is answered with those that are."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and self.get_command(ctx, args[0]) is None:
-            known = ", ".join(self.list_commands(ctx))
-            ctx.fail(f"nothing can be exported as {args[0]!r}. There are: {known}")
-        return super().resolve_command(ctx, args)
-
+from masquerade.cli import exchange
+from masquerade.cli.calling import Json, Words, told
 
 app = typer.Typer(
     name="masquerade",
@@ -33,65 +18,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-export_app = typer.Typer(cls=Exports, no_args_is_help=True)
-app.add_typer(export_app, name="export")
-
-Words = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME...] [key=value...]", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-def told(verb: Callable[P, None]) -> Callable[P, None]:
-    """The verb, with the errors that people can do something about told in words.
-
-    MASQUERADE_TRACEBACK=1 shows where a message comes from.
-    """
-
-    @wraps(verb)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> None:
-        from masquerade.core.errors import Interrupted, MasqueradeError, WrongPath
-
-        try:
-            verb(*args, **kwargs)
-        except Interrupted as stop:
-            ended(128 + stop.signal, str(stop), stop, failed=False)
-        except KeyboardInterrupt as stop:
-            ended(130, "stopped", stop, failed=False)
-        except WrongPath as error:
-            ended(2, str(error), error)
-        except MasqueradeError as error:
-            ended(1, str(error), error)
-        except ValueError as error:
-            ended(2, str(error), error)
-        except BrokenPipeError:  # `masquerade list | head`: nobody reads any more
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
-        except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            ended(1, f"{place}{error.strerror or error}", error)
-        except (MemoryError, RuntimeError) as error:
-            if not exhausted(error):
-                raise
-            ended(1, "out of memory: lower batch= or size=; dry_run=true says the need", error)
-
-    return inner
-
-
-def ended(code: int, text: str, error: BaseException, failed: bool = True) -> None:
-    """Says what happened and leaves with an exit code."""
-    from masquerade.cli import show
-
-    if os.environ.get("MASQUERADE_TRACEBACK"):
-        raise error
-    (show.fail if failed else show.say)(text)
-    sys.exit(code)
-
-
-def exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; torch tells it as a RuntimeError."""
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text
 
 
 @app.command()
@@ -319,123 +245,9 @@ def demo(words: Words = None, json: Json = False) -> None:
     verbs.demo(words or [], json)
 
 
-@export_app.callback()
-def export() -> None:
-    """Take an encoder or a masker away."""
-
-
-@export_app.command(name="timm")
-@told
-def export_timm(words: Words = None, json: Json = False) -> None:
-    """Write an encoder that plain timm loads.
-
-    masquerade export timm runs/photos [out=FOLDER] [licence=cc-by-4.0]
-
-    The folder (RUN/timm unless out= names one) gets model.safetensors, config.json and a
-    README.md: the model card, with the lines of Python that load it. Equal features are checked
-    first.
-    """
-    from masquerade.cli import taking
-
-    taking.encoder("timm", words or [], json)
-
-
-@export_app.command(name="torchvision")
-@told
-def export_torchvision(words: Words = None, json: Json = False) -> None:
-    """Write a torchvision encoder for plain torchvision.
-
-    masquerade export torchvision runs/photos [out=FOLDER] [licence=cc-by-4.0]
-
-    For backbones called torchvision:NAME. The folder (RUN/torchvision unless out= names one) gets
-    model.safetensors and the model card with the lines that load it.
-    """
-    from masquerade.cli import taking
-
-    taking.encoder("torchvision", words or [], json)
-
-
-@export_app.command(name="hub")
-@told
-def export_hub(words: Words = None, json: Json = False) -> None:
-    """Write an encoder as a folder for the Hugging Face hub.
-
-    masquerade export hub runs/photos [out=FOLDER] [licence=cc-by-4.0]
-
-    What export timm writes, with the metadata that the hub reads and .gitattributes, in RUN/hub
-    unless out= names another folder. Nothing is uploaded: that is yours to do.
-    """
-    from masquerade.cli import taking
-
-    taking.encoder("hub", words or [], json)
-
-
-@export_app.command(name="onnx")
-@told
-def export_onnx(words: Words = None, json: Json = False) -> None:
-    """Write an encoder that any program with ONNX runs.
-
-    masquerade export onnx runs/photos [out=FOLDER] [licence=cc-by-4.0]
-
-    The folder (RUN/onnx unless out= names one) gets model.onnx and the model card. It takes pixels
-    from 0 to 1, in batches of any size; standardisation is inside. onnxruntime must give
-    PyTorch's features to 1e-4, or nothing is written. Needs the extra onnx.
-    """
-    from masquerade.cli import taking
-
-    taking.encoder("onnx", words or [], json)
-
-
-@export_app.command(name="masker")
-@told
-def export_masker(words: Words = None, json: Json = False) -> None:
-    """Write a learned masker for use without its run.
-
-    masquerade export masker runs/photos [out=FOLDER]
-
-    The folder (RUN/masker unless out= names one) gets masker.safetensors and masker.json;
-    masquerade.load_masker reads them in Python. masker= chooses among several.
-    """
-    from masquerade.cli import taking
-
-    taking.masker(words or [], json)
-
-
-@app.command()
-@told
-def embed(words: Words = None, json: Json = False) -> None:
-    """Write the features of images, with their file names.
-
-    masquerade embed runs/photos new out=features.parquet
-
-    masquerade embed runs/photos split=train,test out=features.npz
-
-    NAMES are the run's folder, then an image file, a folder, a list or a source; the run's own
-    images if none is named. The file's ending says the format: .npz, .parquet (needs the extra
-    parquet) or .csv; labels are written where they are known. split= names a part of the source,
-    or several; masquerade certify takes an .npz of train,test.
-    """
-    from masquerade.cli import taking
-
-    taking.embed(words or [], json)
-
-
-@app.command(name="import")
-@told
-def import_(words: Words = None, json: Json = False) -> None:
-    """Make a run of somebody else's checkpoint.
-
-    masquerade import moco_v2_800ep.pth backbone.name=resnet50 out=runs/moco
-
-    NAME is a .safetensors, .pth, .pt, .ckpt or .bin file of timm, torchvision, MoCo, MAE,
-    solo-learn or lightly; no code in it is run. backbone.name=, backbone.stem=,
-    backbone.options=, size= and normalise=imagenet|model say what it was trained with, out= is the
-    run's folder. evaluate, certify, embed and export take it; pretrain goes on from it with
-    backbone.weights=RUN.
-    """
-    from masquerade.cli import taking
-
-    taking.bring(words or [], json)
+app.add_typer(exchange.export_app, name="export")
+app.command()(exchange.embed)
+app.command(name="import")(exchange.import_)
 
 
 def version(wanted: bool) -> bool:
