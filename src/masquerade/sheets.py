@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from masquerade.core.errors import CannotResume, MissingData
+from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.jobs import certify as certifying
 from masquerade.jobs import pretrain as training
 from masquerade.jobs.certify_settings import Certify
 from masquerade.jobs.radii import FOLDER
+from masquerade.jobs.tablefolder import claim
 from masquerade.recipes.sheets import Line, Sheet, folder, sheet
 from masquerade.report import certificates
 from masquerade.report import sheet as pages
 
 Say = Callable[[str], None]
-CONTENT = "table.json"
 ENCODER = "encoder"
 DONE = f"{FOLDER}/certify.json"
 
@@ -62,7 +62,7 @@ def run(wanted: Wanted, out: str | Path, say: Say = print) -> RunDir:
         CannotResume: The folder holds another table.
     """
     part, place = wanted.part(), RunDir(out)
-    claim(place, wanted)
+    claim(place, wanted.name, wanted.scale, wanted.settings, {"lines": []}, begun=True)
     missing: dict[str, str] = {}
     jobs = part.jobs()
     for name, config in jobs.items():
@@ -74,28 +74,11 @@ def run(wanted: Wanted, out: str | Path, say: Say = print) -> RunDir:
             missing[lines] = str(error)
             say(f"left out: {error}")
             continue
-        write(place, collected(wanted, part, place, missing))
+        pages.write(place, collected(wanted, part, place, missing))
     if len(missing) == len(jobs):
         raise MissingData("\n".join(dict.fromkeys(missing.values())))
-    write(place, collected(wanted, part, place, missing))
+    pages.write(place, collected(wanted, part, place, missing))
     return place
-
-
-def claim(place: RunDir, wanted: Wanted) -> None:
-    """Raises `CannotResume` where the folder holds another table, or something else."""
-    asked = {"name": wanted.name, "scale": wanted.scale, "settings": list(wanted.settings)}
-    if place.has(CONTENT):
-        old = place.read_json(CONTENT)
-        for key, value in asked.items():
-            if old.get(key) != value:
-                raise CannotResume(
-                    f"{place.path} holds a table with {key} {old.get(key)!r}, now {value!r}. "
-                    "Name another folder with out=..."
-                )
-        return
-    if place.path.is_file() or any(place.path.glob("*")):
-        raise CannotResume(f"{place.path} is not empty and holds no table. Name another with out=")
-    place.write_json(CONTENT, {**asked, "lines": []})
 
 
 def certified(config: Certify, part: Sheet, place: RunDir, name: str, say: Say) -> None:
@@ -142,10 +125,3 @@ def told(line: Line, budgets: list[int], place: RunDir) -> dict[str, Any]:
         "sentence": content["sentence"] if content and rule else "",
         "folder": folder(line),
     }
-
-
-def write(place: RunDir, content: dict[str, Any]) -> None:
-    """table.json, and the same for people as Markdown and as a page."""
-    place.write_json(CONTENT, content)
-    place.write_text("table.md", pages.markdown(content))
-    place.write_text("table.html", pages.page(content))

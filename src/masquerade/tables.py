@@ -11,17 +11,17 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from masquerade.core.errors import CannotResume, MissingData
+from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.jobs import dryrun
 from masquerade.jobs import evaluate as evaluating
 from masquerade.jobs import pretrain as training
 from masquerade.jobs.settings import Pretrain, fitting
+from masquerade.jobs.tablefolder import claim
 from masquerade.recipes.base import Cell, Table, table
 from masquerade.report import paper_table
 
 Say = Callable[[str], None]
-CONTENT = "table.json"
 
 
 class Wanted(NamedTuple):
@@ -84,7 +84,8 @@ def run(wanted: Wanted, out: str | Path, say: Say = print) -> RunDir:
     whole = table(wanted.name, wanted.scale)
     cells = wanted.cells(whole)
     folder = RunDir(out)
-    claim(folder, wanted)
+    begun = any(folder.path.glob("*/seed-*/config.json"))
+    claim(folder, wanted.name, wanted.scale, wanted.settings, {"cells": []}, begun)
     missing: dict[str, str] = {}
     for seed in range(wanted.seeds):
         for cell in cells:
@@ -100,10 +101,10 @@ def run(wanted: Wanted, out: str | Path, say: Say = print) -> RunDir:
                 missing[said] = str(error)
                 say(f"left out: {error}")
                 continue
-            write(folder, collected(wanted, whole, folder, missing))
+            paper_table.write(folder, collected(wanted, whole, folder, missing))
     if len(missing) == len(cells):
         raise MissingData("\n".join(dict.fromkeys(missing.values())))
-    write(folder, collected(wanted, whole, folder, missing))
+    paper_table.write(folder, collected(wanted, whole, folder, missing))
     return folder
 
 
@@ -117,23 +118,6 @@ def prices(wanted: Wanted, say: Say) -> list[Price]:
     cells = wanted.cells(table(wanted.name, wanted.scale))
     alone = {slug(cell): cell for cell in reversed(cells)}  # the first of each run
     return [Price(c, dryrun.run(wanted.config(c, 0), say)) for c in reversed(alone.values())]
-
-
-def claim(folder: RunDir, wanted: Wanted) -> None:
-    """Raises `CannotResume` where the folder holds another table, or something else."""
-    asked = {"name": wanted.name, "scale": wanted.scale, "settings": list(wanted.settings)}
-    if folder.has(CONTENT) and any(folder.path.glob("*/seed-*/config.json")):
-        old = folder.read_json(CONTENT)
-        for key, value in asked.items():
-            if old.get(key) != value:
-                raise CannotResume(
-                    f"{folder.path} holds a table with {key} {old.get(key)!r}, now {value!r}. "
-                    "Name another folder with out=..."
-                )
-        return
-    if folder.path.is_file() or any(p.name != CONTENT for p in folder.path.glob("*")):
-        raise CannotResume(f"{folder.path} is not empty and holds no table. Name another with out=")
-    folder.write_json(CONTENT, {**asked, "cells": []})
 
 
 def slug(cell: Cell) -> str:
@@ -260,10 +244,3 @@ def paired(one: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str
         return None
     shared = sorted(set(one["values"]) & set(other["values"]))
     return summed({seed: one["values"][seed] - other["values"][seed] for seed in shared})
-
-
-def write(folder: RunDir, content: dict[str, Any]) -> None:
-    """table.json, and the same for people as Markdown and as a page."""
-    folder.write_json(CONTENT, content)
-    folder.write_text("table.md", paper_table.markdown(content))
-    folder.write_text("table.html", paper_table.page(content))

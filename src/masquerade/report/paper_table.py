@@ -1,18 +1,12 @@
-"""A paper's table beside ours: as rows of text, as Markdown and as one HTML page."""
+"""A paper's table beside ours, in words and as files."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
-from masquerade.report.template import rendered
+from masquerade.core.rundir import RunDir
+from masquerade.report import grid as grids
+from masquerade.report.grid import NONE, Grid
 
-NONE = "-"
 PROTOCOLS = {"knn": "kNN", "linear_110": "crop 96 of 110"}
-
-
-class Grid(NamedTuple):
-    """A table in words: headings, and rows that begin with their name."""
-
-    heads: list[str]
-    rows: list[list[str]]
 
 
 def grid(content: dict[str, Any]) -> Grid:
@@ -39,7 +33,7 @@ def grid(content: dict[str, Any]) -> Grid:
                 line.append(number(cell["published"] if cell else None))
             line += [number(cell["ours"][name] if cell else None) for name in protocols]
         rows.append(line)
-    return Grid(heads, rows)
+    return Grid(heads, rows, said(content))
 
 
 def number(found: dict[str, Any] | None) -> str:
@@ -80,30 +74,6 @@ def gained(gain: dict[str, Any]) -> str:
     return f"{gain['column']}: {gain['row']} against {gain['over']} {there}{here} here."
 
 
-def markdown(content: dict[str, Any]) -> str:
-    """The table and its sentences as Markdown."""
-    table = grid(content)
-    lines = [f"# {content['title']}", ""]
-    if content["paper"]:
-        lines += [f"{content['paper']}.", ""]
-    lines += [
-        f"`masquerade table {content['name']} scale={content['scale']}`",
-        "",
-        row(table.heads),
-        row([":--", *["--:"] * (len(table.heads) - 1)]),
-        *(row(cells) for cells in table.rows),
-        "",
-        *(f"- {text}" for text in said(content)),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def row(cells: list[str]) -> str:
-    """A line of a Markdown table."""
-    return f"| {' | '.join(text.replace('|', '/') for text in cells)} |"
-
-
-def page(content: dict[str, Any]) -> str:
-    """The table and its sentences as one page that loads nothing; every text is escaped."""
-    shown = {**content, "grid": grid(content), "said": said(content)}
-    return rendered("paper_table.html.jinja", shown)
+def write(place: RunDir, content: dict[str, Any]) -> None:
+    """table.json, and the same for people as Markdown and as a page."""
+    grids.write(place, content, grid(content), "paper_table.html.jinja")

@@ -1,9 +1,10 @@
-"""A table of certificates as rows of text, as Markdown and as one HTML page."""
+"""A table of certificates in words and as files."""
 
 from typing import Any
 
-from masquerade.report.paper_table import NONE, Grid, row
-from masquerade.report.template import rendered
+from masquerade.core.rundir import RunDir
+from masquerade.report import grid as grids
+from masquerade.report.grid import NONE, Grid
 
 
 def grid(content: dict[str, Any]) -> Grid:
@@ -21,7 +22,7 @@ def grid(content: dict[str, Any]) -> Grid:
         rows.append(
             [f"{line['name']}, ours", *(f"{v:.2f}" if v is not None else NONE for v in ours)]
         )
-    return Grid(heads, rows)
+    return Grid(heads, rows, said(content))
 
 
 def said(content: dict[str, Any]) -> list[str]:
@@ -40,25 +41,6 @@ def said(content: dict[str, Any]) -> list[str]:
     return lines + [f"{who} was left out: {why}" for who, why in content["missing"].items()]
 
 
-def markdown(content: dict[str, Any]) -> str:
-    """The table and its sentences as Markdown."""
-    table = grid(content)
-    lines = [f"# {content['title']}", ""]
-    if content["paper"]:
-        lines += [f"{content['paper']}.", ""]
-    lines += [
-        f"`masquerade table {content['name']} scale={content['scale']}`",
-        "",
-        row(table.heads),
-        row([":--", *["--:"] * (len(table.heads) - 1)]),
-        *(row(cells) for cells in table.rows),
-        "",
-        *(f"- {text}" for text in said(content)),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def page(content: dict[str, Any]) -> str:
-    """The table and its sentences as one page that loads nothing; every text is escaped."""
-    shown = {**content, "grid": grid(content), "said": said(content)}
-    return rendered("sheet.html.jinja", shown)
+def write(place: RunDir, content: dict[str, Any]) -> None:
+    """table.json, and the same for people as Markdown and as a page."""
+    grids.write(place, content, grid(content), "sheet.html.jinja")
