@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from masquerade.report import tasks
 from masquerade.report.read import Story
 from masquerade.report.tables import chance, columns, mean_of, pooled
 from masquerade.report.words import Score, doubt, gap, percent, points, span, verdict
@@ -82,6 +83,8 @@ def judged(
     column = next((c for c in wanted if pooled(group, c)), None)
     if column is None:
         why = [str(n) for r in story.results.values() for n in r.get("notes", [])]
+        if found := tasks.sentence(group):
+            return "open", found, why[0] if why else "", []
         sentence = "It is trained; how good its features are is not measured yet."
         if story.results:
             sentence = "It is trained; how good its features are could not be measured."

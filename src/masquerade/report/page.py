@@ -12,7 +12,7 @@ from typing import Any
 from masquerade.core.errors import MissingData
 from masquerade.core.rundir import RunDir
 from masquerade.jobs import painting
-from masquerade.report import comparison, curves, embedding, hiding, reconstructions, tables
+from masquerade.report import comparison, curves, embedding, hiding, reconstructions, tables, tasks
 from masquerade.report.details import budgets, details
 from masquerade.report.groups import grouped, with_baselines
 from masquerade.report.headline import against, data, headline, outline
@@ -91,6 +91,7 @@ def content(main: Story, rivals: Sequence[Story]) -> dict[str, Any]:
         "more": drawn[curves.FIRST :],
         "times": curves.times(main),
         "results": tables.results(groups),
+        "tasks": tasks.results(groups),
         "details": details(main),
         "budgets": budgets(main),
         "splits": SPLITS if "toybox" in data(main) else "",

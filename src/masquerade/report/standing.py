@@ -6,10 +6,12 @@ from typing import Literal, NamedTuple
 from masquerade.report.read import Story
 from masquerade.report.spread import Spread, spread
 from masquerade.report.tables import BASES, Cell, Column, Row, Table, columns, score
+from masquerade.report.tasks import tasks
 from masquerade.report.words import NONE, Score, doubt, gap, percent, points, span
 
 Groups = Sequence[Sequence[Story]]
 SAME_IMAGES = ("data", "split", "limit", "size", "normalise", "backbone")
+NEVER = -1.0  # a best value that no baseline has, so that none is marked
 DASH = "\N{EN DASH}"
 
 
@@ -19,13 +21,13 @@ class Measure(NamedTuple):
     Attributes:
         head: What it is.
         about: How to read it.
-        kind: A share of images, an index, seconds, or a count.
+        kind: A share in 0..1, one of which less is better, an index, seconds, or a count.
         of: The number of a run, None if it has none.
     """
 
     head: str
     about: str
-    kind: Literal["share", "index", "time", "count"]
+    kind: Literal["share", "lower", "index", "time", "count"]
     of: Callable[[Story], float | None]
 
     def said(self, value: float, digits: int = 1) -> str:
@@ -34,7 +36,11 @@ class Measure(NamedTuple):
             return span(value)
         if self.kind == "count":
             return f"{value:,.0f}"
-        return percent(value, digits) if self.kind == "share" else f"{value:.2f}"
+        return percent(value, digits) if self.kind in ("share", "lower") else f"{value:.2f}"
+
+    def best(self, values: Sequence[float]) -> float:
+        """The best of some values; 0 of none."""
+        return (min if self.kind == "lower" else max)(values, default=0.0)
 
     def over(self, group: Sequence[Story]) -> Spread | None:
         """The number over the seeds of a group."""
@@ -45,8 +51,11 @@ def measures(groups: Groups) -> list[Measure]:
     """What some run of some group was measured by: accuracies, masks, cost."""
     stories = [s for group in groups for s in group]
     found = [
-        Measure(column.head, "Share of images named right.", "share", accuracy(column))
+        Measure(column.head, "Share of images named right.", "share", value(column))
         for column in columns(stories)
+    ]
+    found += [
+        Measure(t.head, "", "lower" if t.figure.lower else "share", t.of) for t in tasks(stories)
     ]
     found += [
         Measure(f"Mask {name}, test", about, "index", mask_score(f"test/{key}"))
@@ -63,11 +72,11 @@ MASKS = (
 )
 
 
-def accuracy(column: Column) -> Callable[[Story], float | None]:
-    """The number of a column of a run's trained encoder."""
+def value(column: Column) -> Callable[..., float | None]:
+    """The number of a column, of a run's trained encoder or of another row."""
 
-    def of(told: Story) -> float | None:
-        found = score(told, column)
+    def of(told: Story, row: str = "trained") -> float | None:
+        found = score(told, column, row)
         return found.value if found else None
 
     return of
@@ -77,8 +86,8 @@ def mask_score(key: str) -> Callable[[Story], float | None]:
     """A number of a run's masks against exact ones."""
 
     def of(told: Story) -> float | None:
-        value = told.mask_scores.get(key)
-        return float(value) if isinstance(value, int | float) else None
+        found = told.mask_scores.get(key)
+        return float(found) if isinstance(found, int | float) else None
 
     return of
 
@@ -87,7 +96,7 @@ def standing(groups: Groups, names: Sequence[str], wanted: Sequence[Measure]) ->
     """Every group's means, from the lowest to the highest of its seeds; baselines below."""
     found = [[measure.over(group) for measure in wanted] for group in groups]
     best = [
-        max((s.mean for row in found if (s := row[k])), default=0.0) for k in range(len(wanted))
+        measure.best([s.mean for row in found if (s := row[k])]) for k, measure in enumerate(wanted)
     ]
     rows = []
     for name, group, spreads in zip(names, groups, found, strict=True):
@@ -121,7 +130,7 @@ def ranged(measure: Measure, found: Spread | None, best: float) -> Cell:
     if len(found.each) > 1:
         low, high = (measure.said(v).replace("\N{NO-BREAK SPACE}%", "") for v in found[1:3])
         note = f"{low}{DASH}{high}" if low != high else ""
-    top = measure.kind in ("share", "index") and text == measure.said(best)
+    top = measure.kind in ("share", "lower", "index") and text == measure.said(best)
     return Cell(text, note, top)
 
 
@@ -130,15 +139,15 @@ def baselines(groups: Groups, wanted: Sequence[Measure]) -> list[Row]:
     stories = [s for group in groups for s in group]
     if not same_images(groups):
         return []
-    by_head = {column.head: column for column in columns(stories)}
+    by_head = {column.head: value(column) for column in columns(stories)}
+    by_head |= {task.head: task.of for task in tasks(stories)}
     rows = []
     for base, name in BASES.items():
         cells = []
         for measure in wanted:
-            column = by_head.get(measure.head)
-            scores = [f for s in stories if column and (f := score(s, column, base))]
-            found = spread(list(dict.fromkeys(s.value for s in scores)))
-            cells.append(ranged(measure, found, 2.0))
+            of = by_head.get(measure.head)
+            values = [v for s in stories if of and (v := of(s, base)) is not None]
+            cells.append(ranged(measure, spread(list(dict.fromkeys(values))), NEVER))
         if any(cell.text != NONE for cell in cells):
             rows.append(Row(name, "", cells))
     return rows
@@ -207,8 +216,8 @@ def strip(measure: Measure, groups: Groups, names: Sequence[str]) -> Strip | Non
     low, high = min(s.low for s in known), max(s.high for s in known)
     room = 0.12 * (high - low) or 0.05 * abs(high) or 0.05
     low, high = low - room, high + room
-    if measure.kind == "share":
-        low, high = max(low, 0.0), min(high, 1.0)
+    if measure.kind == "share":  # an adjusted Rand index may be below 0
+        low, high = max(low, min(0.0, min(s.low for s in known))), min(high, 1.0)
 
     def place(value: float) -> float:
         return (value - low) / (high - low)
@@ -228,7 +237,7 @@ def leader(groups: Groups, names: Sequence[str]) -> tuple[str, str, str]:
     cols = columns([s for group in groups for s in group])
     wanted = sorted(cols, key=lambda c: (c.protocol != "linear", c.protocol != "knn"))
     for column in wanted:
-        measure = Measure(column.head, "", "share", accuracy(column))
+        measure = Measure(column.head, "", "share", value(column))
         ranks = [(s, k) for k, group in enumerate(groups) if (s := measure.over(group))]
         if len(ranks) < 2:
             continue
@@ -250,4 +259,6 @@ def leader(groups: Groups, names: Sequence[str]) -> tuple[str, str, str]:
         if first.low > second.high:
             return "good", f"{ahead}: every seed of the one beats every seed of the other.", detail
         return "mixed", f"{ahead}, but their seeds overlap.", detail
+    if tasks([s for group in groups for s in group]):
+        return "open", "No classifier was measured on two of these; other figures are below.", ""
     return "open", "There is nothing to compare yet: no two of these were measured alike.", ""

@@ -12,6 +12,13 @@ PROTOCOLS = {
     "linear": "Linear",
     "finetune": "Fine-tuned",
     "finetune_sgd": "Fine-tuned (SGD)",
+    "semi": "Few labels",
+    "semi10": "Few labels (10 %)",
+    "segment": "Segmentation",
+    "detect": "Detection",
+    "retrieval": "Retrieval",
+    "clustering": "Clustering",
+    "backgrounds": "Backgrounds",
     "corruptions": "Corruptions",
     "robustness": "Robustness",
 }
@@ -119,8 +126,7 @@ def results(groups: Sequence[Sequence[Story]]) -> Table | None:
         lines.append((group[0].name, seeds, found, cost(group) if several else []))
     first = groups[0]
     blank = [Cell(NONE), Cell(NONE)] if several else []
-    extra = {row for s in first for r in s.results.values() for row in r["rows"]} - {"trained"}
-    for row in [*(b for b in BASES if b in extra), *sorted(extra - set(BASES))]:
+    for row in row_names(first):
         found = [pooled(first, c, row) for c in cols]
         lines.append((BASES.get(row, row), "", found, blank))
     guesses = [chance(first[0], c) for c in cols]
@@ -147,6 +153,12 @@ def results(groups: Sequence[Sequence[Story]]) -> Table | None:
         rows,
         doubts(groups, cols),
     )
+
+
+def row_names(group: Sequence[Story]) -> list[str]:
+    """What a group's encoder is measured beside: the known baselines first, then what else."""
+    extra = {row for s in group for r in s.results.values() for row in r["rows"]} - {"trained"}
+    return [*(b for b in BASES if b in extra), *sorted(extra - set(BASES))]
 
 
 def mean_of(scores: Sequence[Score]) -> float:
