@@ -75,6 +75,32 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
         pass
 
 
+def test_a_refused_run_leaves_no_folder_behind(tmp_path):
+    run = RunDir(tmp_path / "runs" / "a")
+    with pytest.raises(ValueError, match="not divisible"), run.locked():
+        raise ValueError("30 is not divisible by 16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_run_leaves_what_was_there_before(tmp_path):
+    (tmp_path / "mine").mkdir()
+    other = RunDir(tmp_path / "runs" / "b")
+    other.write_json("config.json", {})
+    for path in (tmp_path / "mine", tmp_path / "runs" / "a"):
+        with pytest.raises(ValueError, match="no"), RunDir(path).locked():
+            raise ValueError("no")
+    assert (tmp_path / "mine").is_dir() and other.has("config.json")
+    assert not (tmp_path / "runs" / "a").exists()
+
+
+def test_a_run_that_wrote_something_is_kept_when_it_fails(tmp_path):
+    run = RunDir(tmp_path / "a")
+    with pytest.raises(ValueError, match="late"), run.locked():
+        run.write_json("config.json", {})
+        raise ValueError("late")
+    assert run.has("config.json")
+
+
 def test_broken_json_is_one_sentence(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(MissingData, match="not valid JSON"):

@@ -73,7 +73,12 @@ class RunDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps a second process out of this folder while it is written."""
+        """Keeps a second process out of this folder while it is written.
+
+        A folder that was made for it, and into which nothing was written, is gone afterwards: a
+        run that is refused leaves nothing behind.
+        """
+        made = [p for p in (self.path, *self.path.parents) if not p.exists()]
         lock = FileLock(self.file(".lock"))
         try:
             lock.acquire(timeout=0)
@@ -82,7 +87,14 @@ class RunDir:
         try:
             yield
         finally:
+            unused = bool(made) and [p.name for p in self.path.glob("*")] == [".lock"]
+            if unused:
+                (self.path / ".lock").unlink()
             lock.release()
+            if unused:
+                with suppress(OSError):  # another run has begun below one of them
+                    for folder in made:
+                        folder.rmdir()
 
     def write(self, name: str, fill: Callable[[BinaryIO], object]) -> Path:
         """Write a file whole or not at all; `fill` gets it open for binary writing."""
