@@ -43,8 +43,10 @@ DYNAMIC = "Sequential, dynamic budget"
 METHODS = {n: ADVERSARIES[n] for n in ("SimCLR", "ADIOS", HELD)} | {DYNAMIC: ["dynamic", *CNN]}
 SCENES = scenes.Config(pixels=64, count=600, count_test=200)
 SOFT = Schedule(warmup=1, start=0.0, per="step")
+CLASSES = segment.Config(epochs=8, side=64, optimizer=sgd.Config(lr=0.02, schedule=SOFT))
 DENSE: dict[str, ProtocolConfig] = {
-    "segment": segment.Config(epochs=8, side=64, optimizer=sgd.Config(lr=0.02, schedule=SOFT)),
+    "segment": CLASSES,
+    "objects": CLASSES.replace(agnostic=True),
     "detect": detect.Config(
         epochs=4,
         side=96,
@@ -167,6 +169,7 @@ def coloured(images: torch.Tensor) -> torch.Tensor:
 def collected(study: Study, seeds: int) -> dict[str, Any]:
     """Every figure: by what is measured, then by row, one value for each seed."""
     found: dict[str, Any] = {"dense": {}, "masks": {}, "few": {}, "cost": {}}
+    found["background"] = background()
     for data, method, seed in ((d, m, s) for d in FEW for m in METHODS for s in range(seeds)):
         run = RunDir(study.place(Case(data, method, seed, EPOCHS[data])))
         if not run.has("summary.json"):
@@ -187,6 +190,14 @@ def collected(study: Study, seeds: int) -> dict[str, Any]:
             summary = run.read_json("summary.json")
             put(found["cost"], (method,), summary["cpu_seconds"] / summary["steps"])
     return found
+
+
+def background() -> float:
+    """The share of the pixels of the test scenes that show no object."""
+    scene = SCENES.load("test", SCENES.pixels)
+    assert scene.dense is not None
+    rows = torch.arange(len(scene)).numpy()
+    return float((scene.dense.semantic(rows) == 0).float().mean())
 
 
 def put(tree: dict[str, Any], path: tuple[str, ...], value: float) -> None:

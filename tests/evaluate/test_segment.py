@@ -103,6 +103,18 @@ def test_colours_are_learned_and_the_encoder_stays_as_it_was():
     assert "FCN-8s with the encoder, 32 images, 12 epochs, batch 8" in found.notes[0]
 
 
+def test_all_objects_can_count_as_one_class():
+    images = scenes(12, "new")
+    plain, one = (segment.marks(images, torch.arange(12), a) for a in (False, True))
+    assert set(plain.unique().tolist()) >= {0, 1, 2}
+    assert torch.equal(one, torch.where(plain == 255, plain, (plain > 0).long()))
+    config = QUICK.replace(agnostic=True)
+    found = config.build().run(Frozen.of(encoder()), scenes(16), {"test": images}, Seed(0))
+    assert found.arrays["classes"].tolist() == ["background", "object"]
+    assert found.arrays["pixels/test"].shape == (2, 2)
+    assert "2 classes" in found.notes[0]
+
+
 def test_a_frozen_encoder_is_not_trained():
     job = segment.Job(QUICK.replace(frozen=True), encoder(), ("a", "b"), scenes(4), {})
     task = job.task(Seed(0))

@@ -39,7 +39,7 @@ from masquerade.networks.backbone import Backbone
 from masquerade.networks.fcn import FCN, Form
 from masquerade.networks.norms import synchronised
 
-BACKGROUND = "background"
+BACKGROUND, OBJECT = "background", "object"
 CROPS = Policy(crop_scale=(0.25, 1.0), jitter=0, grey=0, blur=0)
 
 
@@ -47,12 +47,14 @@ class Config(DenseConfig):
     """Settings of segmentation.
 
     Attributes:
+        agnostic: Whether all objects count as one class: where they are, not what.
         form: How many of the last maps are read: `32s` one, `16s` two, `8s` three.
         head_scale: The learning rate of the new layers, in that of the encoder.
         kept_statistics: Whether batch norms keep the statistics of pre-training.
         augment: How images are cropped, flipped and coloured in training; masks follow.
     """
 
+    agnostic: bool = False
     form: Form = "8s"
     head_scale: float = Field(10.0, gt=0)
     kept_statistics: bool = False
@@ -162,7 +164,7 @@ class Segment(Protocol):
         measured, notes = dense.comparable(train, tests, masks=True)
         batch = config.fitting(len(train))
         backbone = dense.backbone_of(encoder, config.side)
-        classes = (BACKGROUND, *train.classes)
+        classes = (BACKGROUND, *((OBJECT,) if config.agnostic else train.classes))
         job = Job(config.replace(batch=batch), backbone, classes, train, measured)
         runtime = config.runtime(encoder)
         with dense.place(encoder, job.config, runtime, seed, train) as folder, folder.locked():
@@ -206,7 +208,7 @@ def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> dict[str, NDArray[n
         def at(step: int, clock: Clock) -> Marked:
             clock.to("data")
             batch = loader.batch_at(step)
-            masks = marks(job.images, batch.indices, len(job.classes)).to(fabric.device)
+            masks = marks(job.images, batch.indices, config.agnostic).to(fabric.device)
             clock.to("augmentation")
             where = seed.fold("step", step, "augment")
             view = augmenter.views(batch.images, batch.extent, where, 1, rank, world)[0]
@@ -234,7 +236,7 @@ def measure(fabric: Fabric, network: FCN, job: Job, images: ImageSet) -> Int[Ten
         for rows in dense.own_rows(images, fabric.global_rank, fabric.world_size, 64):
             extent = images.extents(rows)
             shown = dense.whole(images.read(rows).to(fabric.device), extent, side, mean, std)
-            truth = marks(images, rows, many)
+            truth = marks(images, rows, job.config.agnostic)
             for scores, (h, w), right in zip(network(shown), extent.tolist(), truth, strict=True):
                 named = F.interpolate(scores[None].float(), size=(h, w), mode="bilinear")
                 right = right[:h, :w]
@@ -252,9 +254,10 @@ def intersection_over_union(table: Int[Tensor, "K K"]) -> Float[Tensor, " K"]:
     return both / (table.sum(0) + table.sum(1) - table.diagonal())
 
 
-def marks(images: ImageSet, rows: Int[Tensor, " B"], classes: int) -> Int[Tensor, "B H W"]:
+def marks(images: ImageSet, rows: Int[Tensor, " B"], agnostic: bool) -> Int[Tensor, "B H W"]:
     """The class of each pixel of some images; raises `ValueError` where there is no such class."""
     assert images.dense is not None
+    classes = 1 + len(images.classes)
     found: UInt8[Tensor, "B H W"] = images.dense.semantic(rows.numpy())
     strange = found[(found >= classes) & (found != IGNORED)]
     if len(strange):
@@ -262,4 +265,6 @@ def marks(images: ImageSet, rows: Int[Tensor, " B"], classes: int) -> Int[Tensor
             f"a mask of {images.name} holds the number {int(strange[0])}, but its classes are 0 "
             f"(background) to {classes - 1}, and {IGNORED} is ignored"
         )
+    if agnostic:
+        found = torch.where(found == IGNORED, found, found.clamp(max=1))
     return found.long()
