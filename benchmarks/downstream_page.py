@@ -145,10 +145,9 @@ DENSELY = (
     "Transfer to scenes of things16 with 2 to 6 objects, 600 to train on, 200 of unseen objects to "
     "measure on. An FCN-8s at 64 pixels, trained together with the encoder for 8 epochs: mIoU "
     "over the background and all objects as one class, and over the background and 16 classes, "
-    "which so few images teach none of the encoders. A Faster R-CNN (C4) at 96 pixels, 4 epochs, all objects "
-    "as one class, so that so few images can teach it: AP of VOC 2007, mean over overlaps "
-    ".50:.05:.95. In percent. These are minutes on a small network: the rows compare with each "
-    "other only."
+    "which so few images teach none of the encoders. A Faster R-CNN (C4) at 96 pixels, 4 epochs, "
+    "all objects as one class, too: AP of VOC 2007, mean over overlaps .50:.05:.95. In percent. "
+    "These are minutes on a small network: the rows compare with each other only."
 )
 MASKED = (
     "All masks of a method together as a segmentation of each scene (the strongest mask of a pixel "

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 from pydantic import Field
 
@@ -98,3 +100,21 @@ def test_a_plug_in_without_a_name_is_asked_for_one():
 def test_a_module_that_is_not_there_is_one_sentence():
     with pytest.raises(ValueError, match=r"no module 'nobody.nothing' on the Python path"):
         Job().override(["maskers=nobody.nothing"])
+
+
+class Compared(Settings):
+    terms: tuple[Literal["clean", "masked"], ...] = Field(("clean",), min_length=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("terms=[x]", "terms.0 must be one of clean, masked, got '[x]'"),
+        ('terms=["masked","x"]', "terms.1 must be one of clean, masked, got 'x'"),
+        ("terms=()", "terms must have at least 1 entry"),
+    ],
+)
+def test_a_bad_entry_of_a_list_is_one_sentence(text, said):
+    with pytest.raises(ValueError) as refused:
+        Compared().override([text])
+    assert str(refused.value) == said

@@ -216,7 +216,10 @@ def position(entries: list[Any], key: str) -> int:
 def sentences(cls: type[Settings], tree: Any, error: ValidationError) -> list[str]:
     """One sentence per mistake, with the nearest known name where a key is unknown."""
     lines = []
-    for item in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for item in found:
+        if item["type"] == "too_short" and any(inside(e["loc"], item["loc"]) for e in found):
+            continue  # pydantic counts good entries only: the bad ones are told themselves
         place = tuple(p for p in item["loc"] if not (isinstance(p, str) and p.startswith(INSIDE)))
         where = ".".join(str(p) for p in place)
         if item["type"] == "extra_forbidden":
@@ -229,6 +232,11 @@ def sentences(cls: type[Settings], tree: Any, error: ValidationError) -> list[st
             plain = isinstance(came, str | int | float | bool | None)
             lines.append(f"{where} {wanted(item)}{f', got {came!r}' if plain else ''}".lstrip())
     return lines
+
+
+def inside(place: Sequence[int | str], outer: Sequence[int | str]) -> bool:
+    """Whether a place lies below another."""
+    return len(place) > len(outer) and tuple(place[: len(outer)]) == tuple(outer)
 
 
 def wanted(item: ErrorDetails) -> str:
@@ -245,6 +253,9 @@ def wanted(item: ErrorDetails) -> str:
         return f"must be {words} {limits[limit]:g}"
     if kind == "literal_error":
         return f"must be one of {limits['expected'].replace(' or ', ', ').replace(chr(39), '')}"
+    if kind == "too_short":
+        least = limits["min_length"]
+        return f"must have at least {least} entr{'y' if least == 1 else 'ies'}"
     if kind in ("missing", "string_too_short"):
         return "is missing" if kind == "missing" else "must not be empty"
     start = kind.partition("_")[0]
