@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 
 from masquerade.certify.ensemble import Ensemble
@@ -14,10 +12,10 @@ from masquerade.certify.learners.base import HeadConfig, LearnerConfig
 from masquerade.certify.partition import Parts
 from masquerade.certify.raw import Networks
 from masquerade.certify.school import Machine
-from masquerade.core.errors import MissingData
-from masquerade.core.rundir import RunDir
+from masquerade.core import tensorfile
 
 Voters = Ensemble | Networks
+OWN = {"parts", "learner", "classes"}  # what a file must say
 
 
 def save(voters: Voters, place: Path, about: dict[str, str] | None = None) -> None:
@@ -41,8 +39,7 @@ def save(voters: Voters, place: Path, about: dict[str, str] | None = None) -> No
         said["machine"] = json.dumps(voters.machine)
     else:
         tensors["weights"] = voters.weights
-    content = safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()}, said)
-    RunDir(place.parent).write(place.name, lambda out: out.write(content))
+    tensorfile.save(place, tensors, said)
 
 
 def load(place: Path) -> tuple[Voters, dict[str, str]]:
@@ -51,17 +48,8 @@ def load(place: Path) -> tuple[Voters, dict[str, str]]:
     Raises:
         MissingData: There is no such file, or it holds no ensemble.
     """
-    try:
-        with safetensors.safe_open(place, "pt") as stored:
-            said = stored.metadata() or {}
-            found = {n: stored.get_tensor(n) for n in stored.keys()}  # noqa: SIM118  (no dict)
-    except FileNotFoundError:
-        raise MissingData(f"no ensemble at {place}; masquerade certify makes one") from None
-    except safetensors.SafetensorError as error:
-        raise MissingData(f"{place} is no safetensors file: {error}") from None
-    if not {"parts", "learner", "classes"} <= set(said):
-        raise MissingData(f"{place} holds no ensemble")
-    own = {n: json.loads(said.pop(n)) for n in ("parts", "learner", "classes")}
+    found, said = tensorfile.load(place, OWN, "ensemble", "masquerade certify makes one")
+    own = {name: json.loads(said.pop(name)) for name in OWN}
     parts, learner = Parts.parse(own["parts"]), LearnerConfig.parse(own["learner"])
     digests = tuple(row.tobytes().hex() for row in found["digests"].numpy())
     shared = found["features"], found["labels"], found["own"]

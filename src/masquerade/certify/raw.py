@@ -27,8 +27,8 @@ from masquerade.certify.partition import Partition, Parts
 from masquerade.certify.school import Machine, Unit, Weights, learn, repeatable
 from masquerade.certify.several import Lesson
 from masquerade.certify.views import Scale
+from masquerade.core import tensorfile
 from masquerade.core.errors import MissingData
-from masquerade.core.rundir import RunDir
 
 BATCH = 256  # images per forward pass, always so many: a network's last bits follow their number
 Say = Callable[[str], None]
@@ -124,8 +124,8 @@ class Networks(NamedTuple):
 
     def keep(self, model: int, version: int, rows: Int[Tensor, " m"], found: Weights) -> None:
         """Write a network's file, whole or not at all."""
-        content = safetensors.torch.save(found, {"key": self.key(model, version, rows)})
-        RunDir(self.place).write(self.file(model, version), lambda out: out.write(content))
+        about = {"key": self.key(model, version, rows)}
+        tensorfile.save(self.place / self.file(model, version), found, about)
 
     def _read(self, model: int, version: int, rows: Int[Tensor, " m"]) -> Weights:
         if not self.there(model, version, rows):

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import safetensors
-import safetensors.torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from masquerade.core import tensorfile
 from masquerade.core.config import Plug
-from masquerade.core.errors import MissingData
-from masquerade.core.rundir import RunDir
 from masquerade.core.seed import Seed
 from masquerade.data.images import ImageSet
 from masquerade.evaluate.frozen import Frozen, Layer
@@ -119,9 +116,7 @@ class Head(ABC):
         """
         about = {"config": json.dumps(self.config.tree()), "classes": json.dumps(self.classes)}
         named = {**self.tensors(), **{f"{STATISTICS}{n}": t for n, t in statistics.items()}}
-        held = {n: t.detach().cpu().contiguous() for n, t in named.items()}
-        whole = safetensors.torch.save(held, about)
-        RunDir(path.parent).write(path.name, lambda out: out.write(whole))
+        tensorfile.save(path, named, about)
 
 
 class Loaded(NamedTuple):
@@ -142,16 +137,9 @@ def load(path: Path) -> Loaded:
     Raises:
         MissingData: There is no such file, or it holds no head.
     """
-    try:
-        with safetensors.safe_open(path, "pt") as stored:
-            about = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (no dict)
-    except FileNotFoundError:
-        raise MissingData(f"no fitted head at {path}; evaluate the run first") from None
-    except safetensors.SafetensorError as error:
-        raise MissingData(f"{path} is no safetensors file: {error}") from None
-    if not {"config", "classes"} <= set(about):
-        raise MissingData(f"{path} holds no fitted head")
+    tensors, about = tensorfile.load(
+        path, {"config", "classes"}, "fitted head", "evaluate the run first"
+    )
     config = ProtocolConfig.parse(json.loads(about["config"]))
     own = {n: t for n, t in tensors.items() if not n.startswith(STATISTICS)}
     others = {n.removeprefix(STATISTICS): t for n, t in tensors.items() if n not in own}
