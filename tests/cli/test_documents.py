@@ -101,6 +101,7 @@ def test_no_link_of_a_text_leads_nowhere() -> None:
         "docs/recipes.md",
         "docs/settings.md",
         "docs/take_away.md",
+        "docs/tickets.md",
         "docs/tutorials/own_folder.md",
         "docs/tutorials/certify.md",
     ):
