@@ -10,7 +10,7 @@ from masquerade.data.images import ImageSet
 from masquerade.data.sources import scenes as scenes_source
 from masquerade.engine.optimizers import adamw
 from masquerade.engine.schedule import Schedule
-from masquerade.evaluate import detect, outlines
+from masquerade.evaluate import dense, detect, outlines
 from masquerade.evaluate.base import Unlabelled
 from masquerade.evaluate.frozen import Frozen
 from masquerade.jobs.evaluate import Evaluate
@@ -89,7 +89,7 @@ def test_masks_and_coco_and_a_frozen_trunk():
     found = config.build().run(given, scenes(8), {"test": scenes(4, "new")}, Seed(0))
     assert all(torch.equal(t, before[n]) for n, t in given.encoder.state_dict().items())
     assert {"test/ap", "test/mask_ap", "test/ap50", "test/mask_ap50"} <= set(found.metrics)
-    task = detect.Job(config, encoder(), scenes(4), {}).task(Seed(0))
+    task = detect.untrained(config, dense.Job(encoder(), scenes(4), {}), Seed(0))
     trained = {id(p) for group in task.players()["encoder"] for p in group.params}
     assert not trained & {id(p) for p in task.network.backbone.parameters()}
     assert {id(p) for p in task.network.roi_heads.parameters()} <= trained

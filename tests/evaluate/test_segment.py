@@ -14,7 +14,7 @@ from masquerade.data.images import ImageSet
 from masquerade.engine.optimizers import sgd
 from masquerade.engine.schedule import Schedule
 from masquerade.engine.task import Progress
-from masquerade.evaluate import dense, segment
+from masquerade.evaluate import dense, segment, training
 from masquerade.evaluate.base import Unlabelled
 from masquerade.evaluate.frozen import Frozen
 from masquerade.evaluate.metrics import confusion
@@ -116,8 +116,8 @@ def test_all_objects_can_count_as_one_class():
 
 
 def test_a_frozen_encoder_is_not_trained():
-    job = segment.Job(QUICK.replace(frozen=True), encoder(), ("a", "b"), scenes(4), {})
-    task = job.task(Seed(0))
+    job = dense.Job(encoder(), scenes(4), {})
+    task = segment.untrained(QUICK.replace(frozen=True), job, Seed(0))
     task.train()
     task.before_step(Progress(0, 1, 1))
     trained = {id(p) for group in task.players()["encoder"] for p in group.params}
@@ -169,7 +169,7 @@ def test_mistakes_are_answered():
     with pytest.raises(ValueError, match=r"crop=0\.5 is not read"):
         segment.Config(crop=0.5)
     with pytest.raises(ValueError, match="batch=8 cannot be shared equally by devices=3"):
-        QUICK.replace(devices=3).fitting(8)
+        training.fitting(8, 3, 8)
     assert not QUICK.suits(frozen.pixels())
     notes = dense.comparable(train, {"bare": bare}, masks=True)[1]
     assert notes == ("bare (bare) has no masks, so nothing was measured on it",)

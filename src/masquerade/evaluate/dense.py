@@ -1,19 +1,21 @@
-"""What segmentation and detection share: settings, views of images with their masks, a folder.
+"""What segmentation and detection share: settings, job and folder; images with their masks.
 
 A network for every pixel or box is trained on a copy of the encoder, or on top of the frozen
 encoder, by the loop that trains everything else: cut trainings go on, several processes share the
 work, and each test image is measured by exactly one of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from json import dumps
 from tempfile import TemporaryDirectory
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8, UInt16
+from lightning_fabric import Fabric
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -25,6 +27,7 @@ from masquerade.data.augment.policy import Policy
 from masquerade.data.augment.precision import peak
 from masquerade.data.images import ImageSet
 from masquerade.engine.extract import digest
+from masquerade.engine.launch import launched
 from masquerade.engine.optimizers import sgd
 from masquerade.engine.optimizers.base import OptimizerConfig
 from masquerade.engine.runtime import Runtime
@@ -70,28 +73,45 @@ class DenseConfig(ProtocolConfig):
         """Whether there is a network with maps; raw pixels are none."""
         return isinstance(encoder.encoder, Backbone)
 
-    def fitting(self, images: int) -> int:
-        """The batch of a step: as set, or less where the images do not fill it.
 
-        Raises:
-            ValueError: It cannot be shared by so many devices.
-        """
-        batch = min(self.batch, 1 << (images.bit_length() - 1))
-        if batch % self.devices:
-            raise ValueError(
-                f"batch={batch} cannot be shared equally by devices={self.devices}; choose a "
-                "batch that is a multiple"
-            )
-        return batch
+Kind = TypeVar("Kind", bound=DenseConfig)
+Found = TypeVar("Found")
 
-    def runtime(self, encoder: Frozen) -> Runtime:
-        """Where it runs: where the encoder lies, by as many processes as are asked for."""
-        return Runtime(
-            accelerator="cuda" if encoder.device.type == "cuda" else "cpu",
-            devices=self.devices,
-            precision="bf16" if encoder.bf16 else "float32",
-            threads=max(1, torch.get_num_threads() // self.devices),
-        ).resolved()
+
+class Job(NamedTuple):
+    """What every process of a training is told besides its settings.
+
+    Attributes:
+        backbone: What it starts from, on the CPU.
+        images: To train on.
+        tests: To measure on, by name.
+    """
+
+    backbone: Backbone
+    images: ImageSet
+    tests: dict[str, ImageSet]
+
+
+def done(
+    config: Kind,
+    job: Job,
+    work: Callable[[Fabric, Kind, Job, str, Seed], Found],
+    encoder: Frozen,
+    seed: Seed,
+) -> Found:
+    """What `work` returns for a job, run by every process in the folder of its training.
+
+    Training that was cut goes on at its last checkpoint where the encoder has a cache.
+
+    Raises:
+        Interrupted: A signal came.
+        CannotResume: Another process trains the same.
+    """
+    runtime = encoder.runtime(config.devices)
+    with place(encoder, config, runtime, seed, job.images) as folder, folder.locked():
+        path = str(folder.path)
+        found: Found = launched(runtime, work, config, job, path, seed, two_players=True)
+    return found
 
 
 def backbone_of(encoder: Frozen, side: int) -> Backbone:

@@ -21,15 +21,14 @@ from masquerade.data.images import ImageSet
 from masquerade.engine import gather
 from masquerade.engine.clock import Clock
 from masquerade.engine.extract import evaluating
-from masquerade.engine.launch import launched
-from masquerade.engine.loop import Plan, train
+from masquerade.engine.loop import train
 from masquerade.engine.optimizers import sgd
 from masquerade.engine.optimizers.base import OptimizerConfig
 from masquerade.engine.schedule import Schedule
 from masquerade.engine.task import Carry, Group, Progress, Task, Terms
-from masquerade.evaluate import boxes, dense, outlines
+from masquerade.evaluate import boxes, dense, outlines, training
 from masquerade.evaluate.base import Protocol, Result, Unlabelled
-from masquerade.evaluate.dense import DenseConfig
+from masquerade.evaluate.dense import DenseConfig, Job
 from masquerade.evaluate.frozen import Frozen
 from masquerade.networks import c4
 from masquerade.networks.backbone import Backbone
@@ -151,28 +150,12 @@ class Detecting(Task):
         return self._backbone[0]
 
 
-class Job(NamedTuple):
-    """What every process of a detection is told.
-
-    Attributes:
-        config: The settings, with the batch that fits.
-        backbone: What it starts from, on the CPU.
-        images: To train on.
-        tests: To measure on, by name.
-    """
-
-    config: Config
-    backbone: Backbone
-    images: ImageSet
-    tests: dict[str, ImageSet]
-
-    def task(self, seed: Seed) -> Detecting:
-        """What is trained, as it is before the first step."""
-        torch.manual_seed(seed.fold("init").integer())
-        shape = self.config.shape(self.config.side or self.backbone.size)
-        many = self.config.classes(self.images)
-        network = c4.detector(self.backbone, many, shape, self.config.masks)
-        return synchronised(Detecting(network, self.backbone, self.config.frozen))
+def untrained(config: Config, job: Job, seed: Seed) -> Detecting:
+    """What is trained, as it is before the first step."""
+    torch.manual_seed(seed.fold("init").integer())
+    shape = config.shape(config.side or job.backbone.size)
+    network = c4.detector(job.backbone, config.classes(job.images), shape, config.masks)
+    return synchronised(Detecting(network, job.backbone, config.frozen))
 
 
 class Detect(Protocol):
@@ -198,13 +181,10 @@ class Detect(Protocol):
         if config.metric == "coco":
             boxes.imported()
         measured, notes = dense.comparable(train, tests, config.masks)
-        batch = config.fitting(len(train))
-        job = Job(config.replace(batch=batch), dense.backbone_of(encoder, 0), train, measured)
-        runtime = config.runtime(encoder)
-        with dense.place(encoder, job.config, runtime, seed, train) as folder, folder.locked():
-            found = launched(runtime, work, job, str(folder.path), seed, two_players=True)
+        config = config.replace(batch=training.fitting(config.batch, config.devices, len(train)))
+        job = Job(dense.backbone_of(encoder, 0), train, measured)
         metrics: dict[str, float] = {}
-        for name, (truth, said) in found.items():
+        for name, (truth, said) in dense.done(config, job, work, encoder, seed).items():
             numbers = judged(config, truth, said, config.classes(train))
             metrics |= {f"{name}/{key}": value for key, value in numbers.items()}
             if not numbers:
@@ -212,7 +192,7 @@ class Detect(Protocol):
         line = (
             f"{'Mask' if config.masks else 'Faster'} R-CNN, C4, "
             f"{'up to the third stage frozen' if config.frozen else 'all trained'}, "
-            f"{len(train):,} images, {config.epochs} epochs, batch {batch}, "
+            f"{len(train):,} images, {config.epochs} epochs, batch {config.batch}, "
             f"{config.optimizer.described()}; {config.metric}"
         )
         return Result(metrics, {}, None, (line, *notes))
@@ -234,18 +214,10 @@ def judged(
 Measured = dict[str, tuple[list[boxes.Truth], list[boxes.Found]]]
 
 
-def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> Measured:
+def work(fabric: Fabric, config: Config, job: Job, path: str, seed: Seed) -> Measured:
     """The part of a detection that every process does; truth and answers of the test sets."""
-    config = job.config
     rank, world = fabric.global_rank, fabric.world_size
-    epoch_steps = len(job.images) // config.batch
-    plan = Plan(
-        steps=epoch_steps * config.epochs,
-        epoch_steps=epoch_steps,
-        batch=config.batch,
-        optimizers={"encoder": config.optimizer},
-    )
-    task, share = job.task(seed), config.batch // world
+    task, share = untrained(config, job, seed), config.batch // world
     many = config.classes(job.images)
 
     def at(step: int, clock: Clock) -> Drawn:
@@ -259,6 +231,7 @@ def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> Measured:
         targets = [{n: t.to(fabric.device) for n, t in target.items()} for _, target in parts]
         return Drawn(images, targets)
 
+    plan = training.plan(len(job.images), config.epochs, config.batch, config.optimizer)
     train(fabric, task, at, plan, seed, RunDir(path))
     return {
         name: measure(fabric, task.network, images, config) for name, images in job.tests.items()

@@ -9,7 +9,6 @@ Note:
     flipped only, then erased and mixed as there.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,12 +16,12 @@ from masquerade.core.seed import Seed
 from masquerade.data.images import ImageSet
 from masquerade.engine import checkpoint
 from masquerade.engine.launch import launched
-from masquerade.engine.runtime import Runtime
 from masquerade.evaluate import linear
 from masquerade.evaluate.base import Head, Prediction, Protocol, Result
 from masquerade.evaluate.classifier import Known, labelled, measured
 from masquerade.evaluate.frozen import Frozen
 from masquerade.evaluate.logistic import Solution
+from masquerade.evaluate.training import fitting
 from masquerade.evaluate.tuning import Job, TuningConfig, place, work
 from masquerade.networks.backbone import Backbone
 
@@ -95,14 +94,9 @@ class Finetune(Protocol):
         """
         config, known = self.config, labelled(train, self.config.kind)
         part = labels_only(train, known)
-        batch = fitting(config, len(part))
+        batch = fitting(config.batch, config.devices, len(part))
         job = Job(config.replace(batch=batch), trainable(encoder), part, len(known.classes))
-        runtime = Runtime(
-            accelerator="cuda" if encoder.device.type == "cuda" else "cpu",
-            devices=config.devices,
-            precision="bf16" if encoder.bf16 else "float32",
-            threads=max(1, torch.get_num_threads() // config.devices),
-        ).resolved()
+        runtime = encoder.runtime(config.devices)
         with place(encoder, job, runtime, seed) as folder, folder.locked():
             launched(runtime, work, job, str(folder.path), seed, two_players=False)
             state = checkpoint.load(folder)
@@ -127,21 +121,6 @@ def trainable(encoder: Frozen) -> Backbone:
 def labels_only(train: ImageSet, known: Known) -> ImageSet:
     """The labelled images."""
     return train if len(known.rows) == len(train) else train.subset(known.rows)
-
-
-def fitting(config: Config, images: int) -> int:
-    """The batch of a step: as set, or less where the images do not fill it.
-
-    Raises:
-        ValueError: They cannot be shared by so many devices.
-    """
-    batch = min(config.batch, 1 << (images.bit_length() - 1))
-    if batch % config.devices:
-        raise ValueError(
-            f"batch={batch} cannot be shared equally by devices={config.devices}; choose a batch "
-            "that is a multiple"
-        )
-    return batch
 
 
 def tuned(config: Config, classes: tuple[str, ...], state: dict[str, Tensor]) -> Tuned:

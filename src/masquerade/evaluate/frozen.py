@@ -148,6 +148,15 @@ class Frozen:
             pixels, extents = images.read(rows), images.extents(rows)
             yield plain(pixels, extents, self.size, self.mean, self.std, crop)
 
+    def runtime(self, devices: int) -> Runtime:
+        """Where the encoder lies, for so many processes that share its work and its threads."""
+        return Runtime(
+            accelerator="cuda" if self.device.type == "cuda" else "cpu",
+            devices=devices,
+            precision="bf16" if self.bf16 else "float32",
+            threads=max(1, torch.get_num_threads() // devices),
+        ).resolved()
+
     def _extracted(self, images: ImageSet, crop: float) -> Float[Tensor, "N D"]:
         if self.devices > 1 and len(images) >= self.devices:
             return shared(self, images, crop)
@@ -164,12 +173,7 @@ class Frozen:
 
 def shared(frozen: Frozen, images: ImageSet, crop: float) -> Float[Tensor, "N D"]:
     """The features of all images, in order, computed by several processes."""
-    runtime = Runtime(
-        accelerator="cuda" if frozen.device.type == "cuda" else "cpu",
-        devices=frozen.devices,
-        precision="bf16" if frozen.bf16 else "float32",
-        threads=max(1, torch.get_num_threads() // frozen.devices),
-    ).resolved()
+    runtime = frozen.runtime(frozen.devices)
     encoder = deepcopy(frozen.encoder).cpu()
     alone = Frozen(
         encoder, frozen.size, frozen.mean, frozen.std, bf16=frozen.bf16, batch=frozen.batch

@@ -27,12 +27,11 @@ from masquerade.data.loader import Loader
 from masquerade.engine import gather
 from masquerade.engine.clock import Clock
 from masquerade.engine.extract import evaluating
-from masquerade.engine.launch import launched
-from masquerade.engine.loop import Plan, train
+from masquerade.engine.loop import train
 from masquerade.engine.task import Carry, Group, Progress, Task, Terms
-from masquerade.evaluate import dense
+from masquerade.evaluate import dense, training
 from masquerade.evaluate.base import Protocol, Result, Unlabelled
-from masquerade.evaluate.dense import IGNORED, DenseConfig
+from masquerade.evaluate.dense import IGNORED, DenseConfig, Job
 from masquerade.evaluate.frozen import Frozen
 from masquerade.evaluate.metrics import confusion
 from masquerade.networks.backbone import Backbone
@@ -62,6 +61,10 @@ class Config(DenseConfig):
 
     def build(self) -> "Segment":
         return Segment(self)
+
+    def classes(self, images: ImageSet) -> tuple[str, ...]:
+        """What is told apart, by its number: the background, then the classes of the images."""
+        return (BACKGROUND, *((OBJECT,) if self.agnostic else images.classes))
 
 
 class Marked(NamedTuple):
@@ -114,28 +117,11 @@ class Segmenting(Task):
         return self.network.backbone
 
 
-class Job(NamedTuple):
-    """What every process of a segmentation is told.
-
-    Attributes:
-        config: The settings, with the batch that fits.
-        backbone: What it starts from, on the CPU.
-        classes: The background, then those of the images.
-        images: To train on.
-        tests: To measure on, by name.
-    """
-
-    config: Config
-    backbone: Backbone
-    classes: tuple[str, ...]
-    images: ImageSet
-    tests: dict[str, ImageSet]
-
-    def task(self, seed: Seed) -> Segmenting:
-        """What is trained, as it is before the first step."""
-        torch.manual_seed(seed.fold("init").integer())
-        network = FCN(self.backbone, len(self.classes), self.config.form)
-        return synchronised(Segmenting(network, self.config))
+def untrained(config: Config, job: Job, seed: Seed) -> Segmenting:
+    """What is trained, as it is before the first step."""
+    torch.manual_seed(seed.fold("init").integer())
+    network = FCN(job.backbone, len(config.classes(job.images)), config.form)
+    return synchronised(Segmenting(network, config))
 
 
 class Segment(Protocol):
@@ -162,47 +148,38 @@ class Segment(Protocol):
                 "and data=voc have"
             )
         measured, notes = dense.comparable(train, tests, masks=True)
-        batch = config.fitting(len(train))
-        backbone = dense.backbone_of(encoder, config.side)
-        classes = (BACKGROUND, *((OBJECT,) if config.agnostic else train.classes))
-        job = Job(config.replace(batch=batch), backbone, classes, train, measured)
-        runtime = config.runtime(encoder)
-        with dense.place(encoder, job.config, runtime, seed, train) as folder, folder.locked():
-            found = launched(runtime, work, job, str(folder.path), seed, two_players=True)
+        config = config.replace(batch=training.fitting(config.batch, config.devices, len(train)))
+        job = Job(dense.backbone_of(encoder, config.side), train, measured)
         metrics: dict[str, float] = {}
         arrays: dict[str, NDArray[Any]] = {}
-        for name, counts in found.items():
+        for name, counts in dense.done(config, job, work, encoder, seed).items():
             table = torch.from_numpy(counts)
             each = intersection_over_union(table)
             metrics[f"{name}/miou"] = float(each.nanmean())
             metrics[f"{name}/pixels"] = float(table.diagonal().sum() / table.sum())
             arrays |= {f"iou/{name}": each.numpy(), f"pixels/{name}": table.numpy()}
-        arrays["classes"] = np.array(classes, dtype=np.str_)
+        names = config.classes(train)
+        arrays["classes"] = np.array(names, dtype=np.str_)
         line = (
             f"FCN-{config.form} {'on the frozen encoder' if config.frozen else 'with the encoder'}"
-            f", {len(train):,} images, {config.epochs} epochs, batch {batch}, "
-            f"{config.optimizer.described()}; mIoU over {len(classes)} classes, background too"
+            f", {len(train):,} images, {config.epochs} epochs, batch {config.batch}, "
+            f"{config.optimizer.described()}; mIoU over {len(names)} classes, background too"
         )
         return Result(metrics, arrays, None, (line, *notes))
 
 
-def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> dict[str, NDArray[np.int64]]:
+def work(
+    fabric: Fabric, config: Config, job: Job, path: str, seed: Seed
+) -> dict[str, NDArray[np.int64]]:
     """The part of a segmentation that every process does; the confusions of the test sets.
 
     They are arrays, as a tensor would be shared memory of a process that ends.
     """
-    config, backbone = job.config, job.backbone
-    rank, world = fabric.global_rank, fabric.world_size
-    epoch_steps = len(job.images) // config.batch
-    plan = Plan(
-        steps=epoch_steps * config.epochs,
-        epoch_steps=epoch_steps,
-        batch=config.batch,
-        optimizers={"encoder": config.optimizer},
-    )
+    backbone, rank, world = job.backbone, fabric.global_rank, fabric.world_size
+    plan = training.plan(len(job.images), config.epochs, config.batch, config.optimizer)
     mean, std = dense.constants(backbone)
     augmenter = Augmenter(config.augment, backbone.size, mean, std)
-    task = job.task(seed)
+    task = untrained(config, job, seed)
     with Loader(job.images, config.batch, seed, fabric.device, rank, world) as loader:
 
         def at(step: int, clock: Clock) -> Marked:
@@ -218,25 +195,27 @@ def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> dict[str, NDArray[n
 
         train(fabric, task, at, plan, seed, RunDir(path))
     return {
-        name: measure(fabric, task.network, job, images).numpy()
+        name: measure(fabric, task.network, config, job, images).numpy()
         for name, images in job.tests.items()
     }
 
 
 @torch.no_grad()
-def measure(fabric: Fabric, network: FCN, job: Job, images: ImageSet) -> Int[Tensor, "K K"]:
+def measure(
+    fabric: Fabric, network: FCN, config: Config, job: Job, images: ImageSet
+) -> Int[Tensor, "K K"]:
     """How many pixels of class [row] were called class [column], in all processes together.
 
     Every image is seen by one process, whole, and judged in its own resolution.
     """
-    many, side = len(job.classes), job.backbone.size
+    many, side = len(config.classes(images)), job.backbone.size
     mean, std = dense.constants(job.backbone)
     table = torch.zeros(many, many, dtype=torch.int64)
     with evaluating(network), fabric.autocast():
         for rows in dense.own_rows(images, fabric.global_rank, fabric.world_size, 64):
             extent = images.extents(rows)
             shown = dense.whole(images.read(rows).to(fabric.device), extent, side, mean, std)
-            truth = marks(images, rows, job.config.agnostic)
+            truth = marks(images, rows, config.agnostic)
             for scores, (h, w), right in zip(network(shown), extent.tolist(), truth, strict=True):
                 named = F.interpolate(scores[None].float(), size=(h, w), mode="bilinear")
                 right = right[:h, :w]

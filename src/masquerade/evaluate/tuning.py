@@ -21,12 +21,13 @@ from masquerade.data.images import ImageSet
 from masquerade.data.loader import Loader
 from masquerade.engine.clock import Clock
 from masquerade.engine.extract import digest
-from masquerade.engine.loop import Plan, train
+from masquerade.engine.loop import train
 from masquerade.engine.optimizers import adamw
 from masquerade.engine.optimizers.base import OptimizerConfig
 from masquerade.engine.runtime import Runtime
 from masquerade.engine.schedule import Schedule
 from masquerade.engine.task import Carry, Group, Progress, Task, Terms
+from masquerade.evaluate import training
 from masquerade.evaluate.adapting import Adapt, Pool
 from masquerade.evaluate.base import ProtocolConfig
 from masquerade.evaluate.frozen import Frozen
@@ -195,13 +196,7 @@ def work(fabric: Fabric, job: Job, path: str, seed: Seed) -> None:
     """The part of a fine-tuning that every process does."""
     config, backbone = job.config, job.backbone
     rank, world = fabric.global_rank, fabric.world_size
-    epoch_steps = len(job.images) // config.batch
-    plan = Plan(
-        steps=epoch_steps * config.epochs,
-        epoch_steps=epoch_steps,
-        batch=config.batch,
-        optimizers={"encoder": config.optimizer},
-    )
+    plan = training.plan(len(job.images), config.epochs, config.batch, config.optimizer)
     mean, std = backbone.mean.flatten().tolist(), backbone.std.flatten().tolist()
     augmenter = Augmenter(config.augment, backbone.size, tuple(mean), tuple(std))
     with Loader(job.images, config.batch, seed, fabric.device, rank, world) as loader:
