@@ -162,7 +162,9 @@ def create(
             body = maker(name, channels, options, public)
     except (TypeError, AssertionError, ValueError, KeyError, IndexError) as error:
         shown = ", ".join(f"{k}={v!r}" for k, v in options.items())
-        raise ValueError(f"{name} cannot be built with {shown or 'no options'}: {error}") from error
+        hint = ". If they are another network's: backbone.options={}" if shown else ""
+        text = f"{name} cannot be built with {shown or 'no options'}: {error}{hint}"
+        raise ValueError(text) from error
     if kind == "resnet":
         shrink(body, channels, padding=2 if stem == "adios" else 1)
         if stem != "pooled":
@@ -181,7 +183,7 @@ def whole_patches(name: str, body: nn.Module, size: int) -> None:
             raise ValueError(
                 f"{name} cuts images into patches of {side} px, and {size} px is no multiple of "
                 f"that. Choose a size of {size // side * side or side} or "
-                f"{(size // side + 1) * side} px, or another options.patch_size"
+                f"{(size // side + 1) * side} px, or another backbone.options.patch_size"
             )
 
 
