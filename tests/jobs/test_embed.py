@@ -14,6 +14,7 @@ from tests.jobs.small import PLAIN
 
 import masquerade as mq
 from masquerade.core.errors import CannotResume, MasqueradeError
+from masquerade.engine.runtime import Runtime
 from masquerade.evaluate.frozen import Frozen
 from masquerade.jobs import featurefile, finished, given
 
@@ -59,7 +60,8 @@ def test_features_are_those_of_the_encoder_image_by_image(run: mq.Run, tmp_path:
         features, names = arrays["features"], arrays.files
     assert "labels" not in names and "classes" not in names
     data = given.looked_up(str(photos), "", 32, 3)
-    want = Frozen.of(finished.encoder(run.folder)).features(data)
+    bf16 = Runtime(accelerator="cpu").resolved().precision == "bf16"
+    want = Frozen.of(finished.encoder(run.folder), bf16=bf16).features(data)
     torch.testing.assert_close(torch.from_numpy(features), want, atol=1e-5, rtol=1e-4)
 
 
