@@ -86,7 +86,7 @@ class Aemim(Reconstruct):
     def forward(
         self, batch: Views, players: tuple[str, ...], seed: Seed, progress: Progress, carry: Carry
     ) -> Terms:
-        images = precise(batch.views[0])  # the loop rounds what it hands on to its own precision
+        images = precise(batch.views[0])
         clean = Masked(images, self.model.hide(len(images), seed.fold("mask")).to(images.device))
         twins = clean.first(max(1, round(len(images) * self.config.twins)))
         if self.config.passes == "lean":
