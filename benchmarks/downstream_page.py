@@ -112,7 +112,11 @@ def judged(figures: dict[str, Any]) -> list[Goal]:
     """What ought to hold, seed by seed."""
     goals = []
     dense = figures["dense"]
-    for key, name in (("objects test/miou", "mIoU"), ("detect test/ap", "AP")):
+    for key, name in (
+        ("objects test/miou", "mIoU"),
+        ("segment test/miou", "mIoU over 16 classes"),
+        ("detect test/ap", "AP"),
+    ):
         for method in ("SimCLR", HELD):
             text = f"scenes: {name} of {method} above the untrained encoder on every seed"
             goals.append(above(text, dense[method][key], dense["untrained"][key]))

@@ -1,7 +1,7 @@
 """The page of docs/results/mim_cost.md: adversarial twins beside the model without them."""
 
 from benchmarks.machine import table
-from benchmarks.mim_cost import HELD_BATCH, Figure, Step
+from benchmarks.mim_cost import Figure, Step
 
 from masquerade.engine.runtime import Runtime
 
@@ -14,10 +14,8 @@ TEXT = (
     "weights while attacking, is not built."
 )
 MEMORY = (
-    f"*Held* is the most that a step on {HELD_BATCH} images holds at once beside weights: "
-    "activations, gradients and the optimizer's momentum. PyTorch's allocations are counted, not "
-    "the process. One task after the other keeps the gradients of the first, as large as the "
-    "weights, beside the activations of the second."
+    "*Held* is the most that a step holds at once beside weights: activations, gradients and the "
+    "optimizer's momentum. PyTorch's allocations are counted, not the process."
 )
 
 
